@@ -1,0 +1,157 @@
+//! The document list: documents as columns that are shared, not copied.
+//!
+//! A list is an arena of rows. Rows `0..len` are the request's documents, rows `len..total` are nested ones that link
+//! columns (`chunks`, `matches`) point to. Every column sits behind an `Arc`, and blobs and tensors are slices of the
+//! message they came in, so a clone costs a few counters whatever the documents weigh, and a stage that changes one
+//! column shares all others with its input. Rows of one list never change: changes go through [`Overlay`], which
+//! gives a new list.
+
+mod arrange;
+mod builder;
+mod column;
+mod links;
+mod overlay;
+mod tensor;
+mod text;
+
+pub use arrange::ArrangeError;
+pub use builder::{BuildError, DocumentListBuilder};
+pub use column::{Column, Kind, Values};
+pub use links::LinkColumn;
+pub use overlay::{AccessError, CommitError, Overlay, PackedText};
+pub use tensor::{DType, Tensor, TensorColumn, TensorError};
+pub use text::TextColumn;
+
+use std::sync::{Arc, LazyLock};
+
+/// Names of the columns that every language's SDK knows.
+pub mod names {
+    /// text: the document's id
+    pub const ID: &str = "id";
+    /// text: its text
+    pub const TEXT: &str = "text";
+    /// text: where its content is
+    pub const URI: &str = "uri";
+    /// text: media type of the content
+    pub const MIME_TYPE: &str = "mime_type";
+    /// bytes: binary content
+    pub const BLOB: &str = "blob";
+    /// tensor: numeric content
+    pub const TENSOR: &str = "tensor";
+    /// tensor: the vector that stands for the document
+    pub const EMBEDDING: &str = "embedding";
+    /// json: an object of free values
+    pub const TAGS: &str = "tags";
+    /// json: an object of named scores, `{"cosine": {"value": 0.9}}`
+    pub const SCORES: &str = "scores";
+    /// link: parts of the document
+    pub const CHUNKS: &str = "chunks";
+    /// link: documents found for it
+    pub const MATCHES: &str = "matches";
+
+    /// The kind that a well-known name always has.
+    pub fn well_known_kind(name: &str) -> Option<super::Kind> {
+        match name {
+            ID | TEXT | URI | MIME_TYPE => Some(super::Kind::Text),
+            BLOB => Some(super::Kind::Bytes),
+            TENSOR | EMBEDDING => Some(super::Kind::Tensor),
+            TAGS | SCORES => Some(super::Kind::Json),
+            CHUNKS | MATCHES => Some(super::Kind::Link),
+            _ => None,
+        }
+    }
+}
+
+/// An immutable list of documents, nested ones included. Cheap to clone and to send between threads.
+#[derive(Clone)]
+pub struct DocumentList {
+    len: u32,
+    total: u32,
+    columns: Arc<Vec<Column>>,
+}
+
+static NO_COLUMNS: LazyLock<Arc<Vec<Column>>> = LazyLock::new(Arc::default);
+
+impl Default for DocumentList {
+    fn default() -> Self {
+        Self { len: 0, total: 0, columns: NO_COLUMNS.clone() }
+    }
+}
+
+impl DocumentList {
+    /// A list of parts that fit together; the constructors of this module see to that.
+    fn from_parts(len: u32, total: u32, columns: Vec<Column>) -> Self {
+        Self { len, total, columns: Arc::new(columns) }
+    }
+
+    /// Documents in the list, nested ones not counted.
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether the list has no document.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Documents in all, nested ones included.
+    pub fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// The columns, in the order in which they came to be.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The column of that name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name() == name)
+    }
+
+    /// The text in a text column; none where there is no column, no value, or another kind.
+    pub fn text(&self, name: &str, row: u32) -> Option<&str> {
+        match self.column(name)?.values() {
+            Values::Text(column) => column.get(row),
+            Values::Json(_)
+            | Values::Bytes(_)
+            | Values::Integer(_)
+            | Values::Number(_)
+            | Values::Boolean(_)
+            | Values::Tensor(_)
+            | Values::Link(_) => None,
+        }
+    }
+
+    /// The linked rows of a row, in order; empty where there are none.
+    pub fn links(&self, name: &str, row: u32) -> &[u32] {
+        match self.column(name).map(Column::values) {
+            Some(Values::Link(column)) => column.get(row),
+            _ => &[],
+        }
+    }
+}
+
+impl PartialEq for DocumentList {
+    /// Same documents with the same values; the order of columns and how values are stored do not matter, nor does a
+    /// column without any value.
+    fn eq(&self, other: &Self) -> bool {
+        let covers = |a: &Self, b: &Self| {
+            a.columns.iter().all(|column| match b.column(column.name()) {
+                Some(twin) => column.same_values(twin, a.total),
+                None => column.is_blank(),
+            })
+        };
+        self.len == other.len && self.total == other.total && covers(self, other) && covers(other, self)
+    }
+}
+
+impl std::fmt::Debug for DocumentList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DocumentList")
+            .field("len", &self.len)
+            .field("total", &self.total)
+            .field("columns", &self.columns)
+            .finish()
+    }
+}

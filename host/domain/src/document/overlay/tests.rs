@@ -1,0 +1,156 @@
+use super::*;
+use crate::document::DocumentListBuilder;
+
+fn list(texts: &[&str]) -> DocumentList {
+    let mut builder = DocumentListBuilder::new(Limits::default());
+    for text in texts {
+        let row = builder.push_root().unwrap();
+        builder.set_text("id", row, &format!("id{row}")).unwrap();
+        builder.set_text("text", row, text).unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+fn overlay(texts: &[&str]) -> Overlay {
+    Overlay::new(list(texts), &Limits::default())
+}
+
+fn texts(list: &DocumentList) -> Vec<Option<&str>> {
+    (0..list.total()).map(|row| list.text("text", row)).collect()
+}
+
+#[test]
+fn untouched_columns_are_shared() {
+    let mut overlay = overlay(&["a", "b"]);
+    let base = overlay.base().clone();
+    overlay.set_number("weight", 0, vec![Some(1.0), None]).unwrap();
+    let reply = overlay.commit().unwrap();
+    let data = |list: &DocumentList| match list.column("text").unwrap().values() {
+        Values::Text(column) => Arc::as_ptr(column.parts().0),
+        _ => panic!("text"),
+    };
+    assert_eq!(data(&base), data(&reply));
+    assert_eq!(base.columns().len(), 2, "the request's list is as it was");
+}
+
+#[test]
+fn a_packed_write_is_read_back_without_a_copy() {
+    let mut overlay = overlay(&["a", "b"]);
+    overlay.set_text_packed("text", 0, "AB".into(), vec![1, 2], vec![]).unwrap();
+    let first = overlay.get_text_packed("text", 0, 2).unwrap();
+    let second = overlay.get_text_packed("text", 0, 2).unwrap();
+    assert!(Arc::ptr_eq(&first.data, &second.data));
+    assert_eq!(overlay.get_text("text", 1, 1).unwrap(), [Some("B".to_owned())]);
+}
+
+#[test]
+fn rows_can_be_written_one_by_one() {
+    let mut overlay = overlay(&["a", "b", "c"]);
+    overlay.set_text("text", 2, vec![Some("C".into())]).unwrap();
+    overlay.set_text("text", 0, vec![None]).unwrap();
+    assert_eq!(overlay.get_text_packed("text", 1, 2).unwrap().data.as_str(), "bC");
+    assert_eq!(texts(&overlay.commit().unwrap()), [None, Some("b"), Some("C")]);
+}
+
+#[test]
+fn appended_rows_live_if_something_reaches_them() {
+    let mut overlay = overlay(&["a", "b"]);
+    let first = overlay.append(3).unwrap();
+    assert_eq!((first, overlay.len(), overlay.total()), (2, 2, 5));
+    overlay.set_text("text", first, vec![Some("x".into()), Some("y".into()), Some("z".into())]).unwrap();
+    overlay.set_link("chunks", 1, vec![vec![3, 2]]).unwrap();
+    let reply = overlay.commit().unwrap();
+    assert_eq!((reply.len(), reply.total()), (2, 4));
+    assert_eq!(reply.links("chunks", 1), [2, 3]);
+    assert_eq!(texts(&reply), [Some("a"), Some("b"), Some("y"), Some("x")]);
+    assert_eq!(reply.text("id", 2).map(str::len), Some(32));
+}
+
+#[test]
+fn select_reorders_drops_and_copies() {
+    let check = |rows: Vec<u32>, expected: &[&str]| {
+        let mut overlay = overlay(&["a", "b", "c"]);
+        overlay.select(rows).unwrap();
+        let reply = overlay.commit().unwrap();
+        assert_eq!(texts(&reply), expected.iter().map(|text| Some(*text)).collect::<Vec<_>>());
+    };
+    check(vec![2, 0], &["c", "a"]);
+    check(vec![], &[]);
+    check(vec![1, 1], &["b", "b"]);
+    check(vec![0, 1, 2], &["a", "b", "c"]);
+}
+
+#[test]
+fn refuses_what_the_contract_refuses() {
+    fn check<T: std::fmt::Debug + PartialEq>(
+        expected: AccessError,
+        act: impl FnOnce(&mut Overlay) -> Access<T>,
+    ) {
+        let mut overlay = Overlay::new(
+            list(&["a", "b"]),
+            &Limits { written_bytes: 1000, documents: 10, columns: 4, ..Limits::default() },
+        );
+        assert_eq!(act(&mut overlay), Err(expected));
+        assert_eq!(texts(&overlay.commit().unwrap()), [Some("a"), Some("b")]);
+    }
+    use AccessError::{Invalid, OutOfRange, TooLarge, WrongKind};
+    check(OutOfRange, |o| o.get_text("text", 1, 2));
+    check(OutOfRange, |o| o.get_text("text", u32::MAX, 2));
+    check(OutOfRange, |o| o.set_number("n", 2, vec![Some(1.0)]));
+    check(OutOfRange, |o| o.set_link("chunks", 0, vec![vec![2]]));
+    check(OutOfRange, |o| o.select(vec![0, 2]));
+    check(WrongKind, |o| o.get_number("text", 0, 1));
+    check(WrongKind, |o| o.set_number("text", 0, vec![Some(1.0)]));
+    check(WrongKind, |o| o.set_text("embedding", 0, vec![Some("x".into())]));
+    check(WrongKind, |o| o.get_stacked("embedding", 0, 2));
+    check(Invalid, |o| o.set_json("tags", 0, vec![Some("{".into())]));
+    check(Invalid, |o| o.set_text_packed("text", 0, "é".into(), vec![1, 2], vec![]));
+    check(Invalid, |o| o.set_text("", 0, vec![None]));
+    check(TooLarge, |o| o.set_text("text", 0, vec![Some("x".repeat(1000))]));
+    check(TooLarge, |o| o.append(9));
+    check(TooLarge, |o| o.append(u32::MAX));
+    check(TooLarge, |o| {
+        o.set_text("x", 0, vec![None])?;
+        o.set_text("y", 0, vec![None])?;
+        o.set_text("z", 0, vec![None])
+    });
+}
+
+#[test]
+fn hostile_links_end_in_an_error() {
+    let mut cycle = overlay(&["a"]);
+    cycle.append(2).unwrap();
+    cycle.set_link("chunks", 0, vec![vec![1], vec![2], vec![1]]).unwrap();
+    assert_eq!(cycle.commit(), Err(ArrangeError::TooDeep { limit: Limits::NESTING }));
+
+    let mut diamonds = overlay(&["a"]);
+    diamonds.append(30).unwrap();
+    diamonds.set_link("chunks", 0, (1..31).map(|next| vec![next, next]).collect()).unwrap();
+    assert_eq!(diamonds.commit(), Err(ArrangeError::TooManyDocuments { limit: Limits::default().documents }));
+}
+
+#[test]
+fn a_snapshot_leaves_the_call_going_on() {
+    let mut overlay = overlay(&["a", "b"]);
+    overlay.set_text("text", 1, vec![Some("B".into())]).unwrap();
+    let emitted = overlay.snapshot(&[1]).unwrap();
+    overlay.set_text("text", 1, vec![Some("BB".into())]).unwrap();
+    assert_eq!(texts(&emitted), [Some("B")]);
+    assert_eq!(texts(&overlay.commit().unwrap()), [Some("a"), Some("BB")]);
+}
+
+#[test]
+fn stacked_tensors_can_be_opened_row_by_row() {
+    let mut overlay = overlay(&["a", "b"]);
+    let rows = [Tensor::from_f32(&[1.0, 2.0]), Tensor::from_f32(&[3.0, 4.0])];
+    let stacked = Tensor::new(
+        crate::document::DType::Float32,
+        vec![2, 2],
+        rows.iter().flat_map(|t| t.data().to_vec()).collect::<Vec<u8>>().into(),
+    );
+    overlay.set_stacked("embedding", 0, stacked.unwrap()).unwrap();
+    assert_eq!(overlay.get_tensor("embedding", 1, 1).unwrap(), [Some(rows[1].clone())]);
+    overlay.set_tensor("embedding", 0, vec![Some(rows[1].clone())]).unwrap();
+    let stacked = overlay.get_stacked("embedding", 0, 2).unwrap();
+    assert_eq!(stacked.data()[..8], stacked.data()[8..]);
+}

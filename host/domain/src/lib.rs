@@ -1,0 +1,22 @@
+//! Words of the field: ids, documents, limits, specifications and errors.
+//!
+//! Everything here is plain data and pure functions of it: no clock, no IO, no async, no wasm. Every other crate
+//! depends on this one and this one on none, so a type belongs here only if two other crates speak of it.
+
+pub mod document;
+pub mod error;
+pub mod fuel;
+pub mod ids;
+pub mod limits;
+pub mod manifest;
+pub mod request;
+pub mod spec;
+
+pub use crate::document::DocumentList;
+pub use crate::error::{ErrorCode, ErrorSource, GrpcCode, LimitKind, Problem};
+pub use crate::fuel::FuelBudget;
+pub use crate::ids::{ComponentDigest, EndpointName, ExecutorName, FlowName, RequestId, TenantName};
+pub use crate::limits::Limits;
+pub use crate::manifest::Manifest;
+pub use crate::request::{Parameters, RequestContext};
+pub use crate::spec::{FlowSpec, StageSpec};

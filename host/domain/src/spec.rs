@@ -1,0 +1,157 @@
+//! What a user wrote: flows, their stages, pools and gateway, already parsed and checked word by word.
+//!
+//! Whether the graph makes sense is the planner's question (`flow`), whether a component exists the host's (`node`).
+
+use serde_json::{Map, Value};
+
+use crate::ids::{ExecutorName, FlowName};
+use crate::limits::Limits;
+
+/// A flow: stages and the gateway in front of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlowSpec {
+    /// Its name; `flow` if the file gives none.
+    pub name: FlowName,
+    /// In the order of the file.
+    pub stages: Vec<StageSpec>,
+    /// What callers meet.
+    pub gateway: GatewaySpec,
+    /// Fuel that one request may burn in all stages together.
+    pub fuel: u64,
+    /// Wall time of one request in milliseconds, unless the caller asks for less.
+    pub timeout_ms: u64,
+}
+
+impl FlowSpec {
+    /// Fuel of one request if the flow names none: enough for about a minute of plain computing.
+    pub const DEFAULT_FUEL: u64 = 100_000_000_000;
+    /// Wall time of one request in milliseconds if the flow names none.
+    pub const DEFAULT_TIMEOUT_MS: u64 = 60_000;
+}
+
+/// One use of an executor in a flow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageSpec {
+    /// Unique in the flow.
+    pub name: ExecutorName,
+    /// Path of a `.wasm` file or of a source folder, as written.
+    pub uses: String,
+    /// Stages whose output this one takes, in order; empty means the gateway's request.
+    pub needs: Vec<ExecutorName>,
+    /// `uses_with`: what the guest reads as its configuration.
+    pub config: Map<String, Value>,
+    /// Ceilings of one call and one instance.
+    pub limits: Limits,
+    /// How many instances, and how long they live.
+    pub pool: PoolSpec,
+    /// `timeout_send`: milliseconds one call may take, waiting for an instance included.
+    pub timeout_ms: Option<u64>,
+    /// Further tries after a failure that is safe to retry.
+    pub retries: u32,
+    /// Whether several `needs` are merged by document id (Jina's reduce) or concatenated.
+    pub reduce: bool,
+}
+
+/// What callers meet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GatewaySpec {
+    /// Address to listen on; loopback if none.
+    pub host: Option<String>,
+    /// Port to listen on; 0 lets the system choose.
+    pub port: Option<u16>,
+    /// Title of the API description.
+    pub title: Option<String>,
+    /// Description of the API.
+    pub description: Option<String>,
+    /// Largest request message in bytes.
+    pub max_message_bytes: u64,
+    /// Requests of one stream or connection that are worked on at once.
+    pub prefetch: u32,
+    /// Requests that are worked on at once on all connections together; more are refused.
+    pub max_concurrent_requests: u32,
+}
+
+impl Default for GatewaySpec {
+    fn default() -> Self {
+        Self {
+            host: None,
+            port: None,
+            title: None,
+            description: None,
+            max_message_bytes: 128 << 20,
+            prefetch: 1000,
+            max_concurrent_requests: 4096,
+        }
+    }
+}
+
+/// Whether an instance serves one call or many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InstanceMode {
+    /// A new instance for each call: nothing of one call is there in the next.
+    Fresh,
+    /// Warm instances go on to the next call.
+    Reused,
+}
+
+/// The part of a pool that a user wrote; what is left out follows from the executor's manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PoolSpec {
+    /// Instances kept even when idle.
+    pub min: Option<u32>,
+    /// Most instances at once (`replicas`).
+    pub max: Option<u32>,
+    /// Fresh or reused.
+    pub mode: Option<InstanceMode>,
+    /// Requests that may wait for an instance.
+    pub queue: Option<u32>,
+    /// Milliseconds a request waits for a busy instance before another one is built.
+    pub grow_after_ms: Option<u64>,
+    /// Milliseconds after which an idle instance above `min` is retired.
+    pub idle_ms: Option<u64>,
+    /// Calls after which an instance is retired.
+    pub max_calls: Option<u64>,
+    /// Linear memory in bytes above which an instance is retired after its call.
+    pub recycle_memory_bytes: Option<u64>,
+}
+
+/// A pool with every question answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolOptions {
+    /// Instances kept even when idle.
+    pub min: u32,
+    /// Most instances at once; at least 1 and at least `min`.
+    pub max: u32,
+    /// Fresh or reused.
+    pub mode: InstanceMode,
+    /// Requests that may wait for an instance; one more is refused.
+    pub queue: u32,
+    /// Milliseconds a request waits for a busy instance before another one is built.
+    pub grow_after_ms: u64,
+    /// Milliseconds after which an idle instance above `min` is retired.
+    pub idle_ms: u64,
+    /// Calls after which an instance is retired; none for never.
+    pub max_calls: Option<u64>,
+    /// Linear memory in bytes above which an instance is retired after its call; none for never.
+    pub recycle_memory_bytes: Option<u64>,
+}
+
+impl PoolSpec {
+    /// Fills in what the user left out. A stateful executor gets one instance that lives as long as the flow; any
+    /// other gets up to `2 * cores` reused ones.
+    pub fn resolve(&self, stateful: bool, cores: u32) -> PoolOptions {
+        let usual = if stateful { 1 } else { cores.saturating_mul(2).max(2) };
+        let max = self.max.unwrap_or(usual).max(1);
+        let min = self.min.unwrap_or(1).min(max);
+        PoolOptions {
+            min,
+            max,
+            mode: self.mode.unwrap_or(InstanceMode::Reused),
+            queue: self.queue.unwrap_or(1024),
+            grow_after_ms: self.grow_after_ms.unwrap_or(2),
+            idle_ms: if stateful { u64::MAX } else { self.idle_ms.unwrap_or(60_000) },
+            max_calls: self.max_calls,
+            recycle_memory_bytes: self.recycle_memory_bytes,
+        }
+    }
+}

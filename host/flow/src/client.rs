@@ -1,0 +1,60 @@
+//! What the flow engine needs of an executor: something that can be called.
+//!
+//! Three things implement it: a pool of instances in this process, an executor on another node, and a script in tests.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use lockgate_domain::{
+    DocumentList, EndpointName, ExecutorName, Manifest, Parameters, Problem, RequestContext,
+};
+use tokio::sync::mpsc;
+
+/// Where a streaming endpoint's documents go. Bounded: a full channel makes the guest wait.
+pub type EmitSender = mpsc::Sender<DocumentList>;
+
+/// One call of one stage.
+#[derive(Debug, Clone)]
+pub struct ExecutorCall {
+    /// The endpoint as the executor's manifest names it.
+    pub endpoint: EndpointName,
+    /// What the stage gets; cheap to clone, so a retry sends the same.
+    pub documents: DocumentList,
+    /// What this executor sees of the request's parameters.
+    pub parameters: Parameters,
+    /// The upstream lists that were joined into `documents`.
+    pub inputs: Arc<[StageInput]>,
+    /// Circumstances of the request; the deadline is this call's own.
+    pub context: RequestContext,
+    /// Where to emit; none when nobody listens.
+    pub emit: Option<EmitSender>,
+}
+
+/// One upstream list inside a stage's documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageInput {
+    /// Where it comes from.
+    pub executor: ExecutorName,
+    /// Its first row.
+    pub first: u32,
+    /// Its rows.
+    pub count: u32,
+}
+
+/// What a call gave.
+#[derive(Debug, Clone)]
+pub struct ExecutorReply {
+    /// The documents after the call.
+    pub documents: DocumentList,
+    /// Fuel burned.
+    pub fuel: u64,
+}
+
+/// Something that can be called as an executor.
+pub trait ExecutorClient: Send + Sync {
+    /// What it says about itself.
+    fn manifest(&self) -> &Manifest;
+
+    /// Calls it. Dropping the future stops the guest.
+    fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>>;
+}

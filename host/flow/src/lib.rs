@@ -1,0 +1,3 @@
+//! Validates a graph of stages, plans it, runs it.
+
+pub mod client;

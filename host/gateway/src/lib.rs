@@ -1,0 +1,1 @@
+//! The data plane: gRPC, HTTP and WebSocket on one port.

@@ -1,0 +1,1 @@
+//! The only crate that sees wasmtime: components, capabilities, limits, instances, pools.

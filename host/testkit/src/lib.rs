@@ -1,0 +1,1 @@
+//! What tests share: fixtures, a running host, waiting on conditions.
