@@ -1,1 +1,33 @@
 //! The only crate that sees wasmtime: components, capabilities, limits, instances, pools.
+//!
+//! [`Runtime::load`] turns bytes of a stranger into a [`Component`] or says what is wrong with them; [`InstancePool`]
+//! runs a component's instances, each in a store of its own, and answers an [`Invocation`] with the changed documents
+//! or with one [`Problem`](lockgate_domain::Problem) that names the limit, the executor and the component. Nothing of
+//! wasmtime shows in the public API.
+//!
+//! What bounds it: every instance holds a slot of the engine's pool, every call has fuel, a deadline and a memory
+//! limit, every queue has a length. What follows from a trap, a timeout or a dropped call: the store is thrown away,
+//! because wasmtime refuses to enter it again, and with it whatever the guest kept.
+
+mod component;
+mod engine;
+mod failure;
+mod host;
+mod instance;
+mod invocation;
+mod limiter;
+mod log;
+mod metrics;
+mod pool;
+mod runtime;
+mod slots;
+mod state;
+
+pub use crate::component::{Component, GrantedBy, Import};
+pub use crate::invocation::{Inputs, Invocation, InvocationReply};
+pub use crate::metrics::{GuestMetric, MetricKind};
+pub use crate::pool::{InstancePool, PoolStats};
+pub use crate::runtime::{Runtime, RuntimeOptions};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! What guests may import: the contract's interfaces and the part of WASI that plain programs need to start.
+//!
+//! Nothing else is in the linker, so nothing else can be reached: no sockets, no HTTP, no file. The shims translate
+//! types and charge fuel; what a value means is checked where the documents live.
+
+mod documents;
+mod offer;
+mod records;
+mod request;
+mod services;
+pub(crate) mod wasi;
+
+pub(crate) use offer::{CONTRACT_VERSION, EXECUTOR, Offered, functions_of, judge};
+pub(crate) use records::GuestError;
+
+use wasmtime::component::Linker;
+use wasmtime::{AsContextMut, Engine, StoreContextMut, Trap};
+
+use crate::state::InstanceState;
+
+/// The store inside a host function.
+type Host<'a> = StoreContextMut<'a, InstanceState>;
+
+/// Fuel of one host call: about what it costs in the host, counted in the guest's instructions.
+const CALL_FUEL: u64 = 1000;
+/// Bytes moved for one unit of fuel.
+const BYTES_PER_FUEL: u64 = 4;
+
+/// The linker of all components. A component uses of it what it imports.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<InstanceState>> {
+    let mut linker = Linker::new(engine);
+    documents::link(&mut linker.instance(&offer::contract("docs"))?)?;
+    request::link(&mut linker.instance(&offer::contract("request"))?)?;
+    services::link(&mut linker.instance(&offer::contract("host"))?)?;
+    wasi::link(&mut linker)?;
+    Ok(linker)
+}
+
+/// Charges for one host call that moves `bytes`, so that ten million cheap calls are not cheap.
+fn charge(store: &mut Host<'_>, bytes: u64) -> wasmtime::Result<()> {
+    let mut store = store.as_context_mut();
+    let price = CALL_FUEL + bytes / BYTES_PER_FUEL;
+    match store.get_fuel()?.checked_sub(price) {
+        Some(left) => store.set_fuel(left),
+        None => {
+            store.set_fuel(0)?;
+            Err(Trap::OutOfFuel.into())
+        }
+    }
+}

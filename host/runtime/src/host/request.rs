@@ -1,0 +1,50 @@
+//! `request`: what is known about the call in progress. Everything is pulled, so what no guest asks for costs nothing.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::component::LinkerInstance;
+
+use super::{Host, charge};
+use crate::state::InstanceState;
+
+pub(super) fn link(request: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Result<()> {
+    request.func_wrap("id", |mut store: Host<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((store.data().call()?.context.id.as_str().to_owned(),))
+    })?;
+    request.func_wrap("header", |mut store: Host<'_>, (name,): (Box<str>,)| {
+        let value = store.data().call()?.context.headers.get(&name).map(str::to_owned);
+        charge(&mut store, value.as_ref().map_or(0, |value| value.len() as u64))?;
+        Ok((value,))
+    })?;
+    request.func_wrap("parameters", |mut store: Host<'_>, (): ()| {
+        let text = serde_json::to_string(store.data().call()?.parameters.map())?;
+        // Writing JSON costs more than copying bytes.
+        charge(&mut store, 4 * text.len() as u64)?;
+        Ok((text,))
+    })?;
+    request.func_wrap("parameter", |mut store: Host<'_>, (name,): (Box<str>,)| {
+        let value = store.data().call()?.parameters.get(&name).map(serde_json::to_string).transpose()?;
+        charge(&mut store, value.as_ref().map_or(0, |value| 4 * value.len() as u64))?;
+        Ok((value,))
+    })?;
+    request.func_wrap("remaining", |mut store: Host<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        let left = store.data().deadline.saturating_duration_since(Instant::now());
+        Ok((Some(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)),))
+    })?;
+    request.func_wrap("cancelled", |mut store: Host<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        let state = store.data();
+        let gone = state.call()?.emit.as_ref().is_some_and(|emit| emit.is_closed());
+        Ok((gone || state.deadline <= Instant::now(),))
+    })?;
+    request.func_wrap("inputs", |mut store: Host<'_>, (): ()| {
+        let inputs = &store.data().call()?.inputs;
+        let inputs: Vec<(Arc<str>, u32, u32)> =
+            inputs.iter().map(|(name, first, rows)| (Arc::from(name.as_str()), *first, *rows)).collect();
+        charge(&mut store, 64 * inputs.len() as u64)?;
+        Ok((inputs,))
+    })
+}

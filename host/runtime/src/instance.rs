@@ -1,0 +1,281 @@
+//! One instance in its store: built, called, and thrown away when it must not be entered again.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use lockgate_domain::document::Overlay;
+use lockgate_domain::{DocumentList, FuelBudget, Problem};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance as Guest, Lift, TypedFunc};
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::component::Linked;
+use crate::failure::{Allowance, DeadlinePassed, Failure, InvocationError, deadline};
+use crate::host::GuestError;
+use crate::invocation::{Invocation, InvocationReply};
+use crate::slots::Slot;
+use crate::state::{Call, InstanceState, Setting};
+
+/// Fuel after which a computing guest gives its thread to others; fewer cost speed.
+const YIELD_FUEL: u64 = 1_000_000;
+/// Resource handles of one store.
+const MAX_HANDLES: usize = 10_000;
+
+type CallFunc = TypedFunc<(Arc<str>,), (Result<(), GuestError>,)>;
+type InitFunc = TypedFunc<(), (Result<(), GuestError>,)>;
+
+/// A live instance. The order of fields is the order of dropping: the slot returns when the store is gone.
+pub(crate) struct Instance {
+    store: Store<InstanceState>,
+    call: CallFunc,
+    calls: u64,
+    /// Whether the guest may be entered again: false from the moment it is entered until it has returned.
+    sound: bool,
+    _slot: Slot,
+}
+
+impl Instance {
+    /// Instantiates and runs `init`.
+    pub(crate) async fn build(linked: &Linked, setting: Arc<Setting>, slot: Slot) -> Result<Self, Problem> {
+        let (mut store, allowance) = new_store(linked, &setting)?;
+        let guest = instantiate(&mut store, linked, allowance).await?;
+        let init: InitFunc = typed(&mut store, &guest, &linked.init)?;
+        let call: CallFunc = typed(&mut store, &guest, &linked.call)?;
+        let until = store.data().deadline;
+        let done = within(until, init.call_async(&mut store, ())).await;
+        let answer = sort(&store, done, &allowance);
+        store.data().log.finish();
+        match answer.map_err(|failure| with_setting(failure, &setting, "init"))? {
+            (Ok(()),) => Ok(Self { store, call, calls: 0, sound: true, _slot: slot }),
+            (Err(error),) => Err(with_setting(Failure::plain(returned(error)), &setting, "init")),
+        }
+    }
+
+    /// Instantiates and asks what the component is; the instance is dropped.
+    pub(crate) async fn describe(
+        linked: &Linked,
+        setting: Arc<Setting>,
+        slot: Slot,
+    ) -> Result<String, Problem> {
+        let (mut store, allowance) = new_store(linked, &setting)?;
+        let guest = instantiate(&mut store, linked, allowance).await?;
+        let describe: TypedFunc<(), (String,)> = typed(&mut store, &guest, &linked.describe)?;
+        // Typed here so that a wrong signature is found when the component is loaded.
+        let _: InitFunc = typed(&mut store, &guest, &linked.init)?;
+        let _: CallFunc = typed(&mut store, &guest, &linked.call)?;
+        let until = store.data().deadline;
+        let done = within(until, describe.call_async(&mut store, ())).await;
+        let answer = sort(&store, done, &allowance);
+        store.data().log.finish();
+        drop(store);
+        drop(slot);
+        let (text,) = answer.map_err(|failure| with_setting(failure, &setting, "describe"))?;
+        Ok(text)
+    }
+
+    /// Calls the guest. Whatever becomes of the future, unburned fuel goes back to the request.
+    pub(crate) async fn invoke(
+        &mut self,
+        endpoint: Arc<str>,
+        invocation: Invocation,
+        now: Instant,
+    ) -> Result<InvocationReply, Problem> {
+        let setting = self.store.data().setting.clone();
+        let digest = setting.digest;
+        let problem = |failure: Failure| failure.problem(setting.executor.as_ref(), digest);
+        let limits = &setting.limits;
+        let own = now + Duration::from_millis(limits.wall_time_ms);
+        let until = invocation.context.deadline.map_or(own, |deadline| deadline.min(own));
+        let budget = invocation.context.fuel.clone();
+        let granted = budget.take(limits.fuel);
+        let allowance =
+            Allowance { fuel: granted, flow_fuel: Some(budget.total()), request_deadline: until < own };
+        if granted == 0 {
+            let error = InvocationError::FlowFuel { total: budget.total() };
+            return Err(problem(Failure::plain(error)));
+        }
+        let mut running = Running { instance: self, budget, granted };
+        let called = running.call(endpoint, invocation, until).await;
+        let store = &running.instance.store;
+        let answer = sort(store, called, &allowance);
+        running.instance.sound = answer.is_ok();
+        let fuel = running.burned();
+        let call = running.instance.store.data_mut().call.take();
+        let documents = call.map(|call| call.documents);
+        drop(running);
+        match (answer.map_err(problem)?, documents) {
+            ((Ok(()),), Some(documents)) => {
+                let documents = commit(documents).map_err(problem)?;
+                Ok(InvocationReply { documents, fuel })
+            }
+            ((Ok(()),), None) => Err(problem(Failure::plain(InvocationError::Contract {
+                what: "the call ended without its documents".into(),
+            }))),
+            ((Err(error),), _) => Err(problem(Failure::plain(returned(error)))),
+        }
+    }
+
+    /// Whether it may take another call.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// Calls taken.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// Bytes of linear memory.
+    pub(crate) fn memory(&self) -> u64 {
+        self.store.data().limiter.memory_used()
+    }
+}
+
+/// A call in progress: settles fuel when it ends or is dropped.
+struct Running<'a> {
+    instance: &'a mut Instance,
+    budget: FuelBudget,
+    granted: u64,
+}
+
+impl Running<'_> {
+    async fn call(
+        &mut self,
+        endpoint: Arc<str>,
+        invocation: Invocation,
+        until: Instant,
+    ) -> Option<wasmtime::Result<(Result<(), GuestError>,)>> {
+        let Invocation { documents, parameters, inputs, context, emit, .. } = invocation;
+        let Instance { store, call, calls, sound, .. } = &mut *self.instance;
+        let state = store.data_mut();
+        state.log.begin(Some(context.id.clone()));
+        let documents = Overlay::new(documents, &state.setting.limits);
+        state.call = Some(Call { documents, parameters, inputs, context, emit });
+        state.deadline = until;
+        store.set_epoch_deadline(1);
+        if let Err(error) = store.set_fuel(self.granted) {
+            return Some(Err(error));
+        }
+        *sound = false;
+        *calls += 1;
+        within(until, call.call_async(&mut *store, (endpoint,))).await
+    }
+
+    fn burned(&self) -> u64 {
+        self.granted.saturating_sub(self.instance.store.get_fuel().unwrap_or(0))
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.budget.give_back(self.granted.saturating_sub(self.burned()));
+        self.instance.store.data().log.finish();
+    }
+}
+
+// === building ===
+
+fn new_store(linked: &Linked, setting: &Arc<Setting>) -> Result<(Store<InstanceState>, Allowance), Problem> {
+    let limits = &setting.limits;
+    let until = Instant::now() + Duration::from_millis(limits.wall_time_ms);
+    let mut store = Store::new(linked.pre.engine(), InstanceState::new(setting.clone(), until));
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(usize::try_from(limits.host_call_bytes).unwrap_or(usize::MAX));
+    store.set_max_component_handles(MAX_HANDLES);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|store| {
+        if store.data().deadline <= Instant::now() {
+            Err(DeadlinePassed.into())
+        } else {
+            Ok(UpdateDeadline::Yield(1))
+        }
+    });
+    let allowance = Allowance { fuel: limits.fuel, flow_fuel: None, request_deadline: false };
+    let fuel = store.fuel_async_yield_interval(Some(YIELD_FUEL)).and_then(|()| store.set_fuel(limits.fuel));
+    match fuel {
+        Ok(()) => Ok((store, allowance)),
+        Err(error) => Err(with_setting(Failure::of(&error, limits, &allowance), setting, "its store")),
+    }
+}
+
+async fn instantiate(
+    store: &mut Store<InstanceState>,
+    linked: &Linked,
+    allowance: Allowance,
+) -> Result<Guest, Problem> {
+    let until = store.data().deadline;
+    let guest = within(until, linked.pre.instantiate_async(&mut *store)).await;
+    let setting = store.data().setting.clone();
+    sort(store, guest, &allowance).map_err(|failure| {
+        store.data().log.finish();
+        with_setting(failure, &setting, "starting")
+    })
+}
+
+fn typed<P, R>(
+    store: &mut Store<InstanceState>,
+    guest: &Guest,
+    index: &ComponentExportIndex,
+) -> Result<TypedFunc<P, R>, Problem>
+where
+    P: ComponentNamedList + wasmtime::component::Lower,
+    R: ComponentNamedList + Lift,
+{
+    guest.get_typed_func(&mut *store, index).map_err(|error| {
+        let message =
+            format!("the component's executor interface has the wrong types: {}", error.root_cause());
+        Problem::new(lockgate_domain::ErrorCode::InvalidComponent, message)
+            .with_digest(store.data().setting.digest)
+            .with_hint("rebuild it with the SDK of this host's version")
+    })
+}
+
+// === endings ===
+
+fn commit(documents: Overlay) -> Result<DocumentList, Failure> {
+    documents.commit().map_err(|error| Failure::plain(InvocationError::Commit(error)))
+}
+
+fn returned(error: GuestError) -> InvocationError {
+    InvocationError::Returned { grpc: error.code.into(), message: error.message, details: error.details }
+}
+
+/// Turns the ways a call can end into an answer or a failure.
+fn sort<T>(
+    store: &Store<InstanceState>,
+    ended: Option<wasmtime::Result<T>>,
+    allowance: &Allowance,
+) -> Result<T, Failure> {
+    let state = store.data();
+    let mut failure = match ended {
+        Some(Ok(answer)) => return Ok(answer),
+        Some(Err(error)) => Failure::of(&error, &state.setting.limits, allowance),
+        None => Failure::plain(deadline(&state.setting.limits, allowance)),
+    };
+    failure.last_words = state.log.last_words();
+    Err(failure)
+}
+
+/// The problem of an instance that could not be built; `phase` says in which step.
+fn with_setting(failure: Failure, setting: &Setting, phase: &str) -> Problem {
+    let problem = failure.problem(setting.executor.as_ref(), setting.digest);
+    tracing::debug!(digest = %setting.digest, phase, %problem, "no instance");
+    problem
+}
+
+/// The future's output, or none if the deadline comes first. The timer is armed only once the future has to wait, so
+/// a short call never touches it.
+async fn within<F: Future>(until: Instant, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut timer: Option<Pin<Box<tokio::time::Sleep>>> = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until.into())));
+        timer.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}

@@ -1,0 +1,291 @@
+//! Instances of one revision, and the queue in front of them.
+//!
+//! An idle instance is taken at once; else the call waits, first come first served, and after `grow_after_ms` without
+//! one builds another if the pool may grow. The queue has a length, and one call more is refused with a time to come
+//! back, as is a call whose deadline passes while it waits. A full engine looks the same from here: its slots are
+//! waited for, never an error of the allocator. Every instance is a [`Lease`] while it is out, and the lease's drop is
+//! the one place where it returns or is retired, whatever became of the call.
+
+mod lease;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use lockgate_domain::spec::{InstanceMode, PoolOptions};
+use lockgate_domain::{ErrorCode, ExecutorName, LimitKind, Limits, Problem};
+use serde_json::{Map, Value};
+
+use self::lease::{Desk, Entry, Lease};
+use crate::component::Component;
+use crate::instance::Instance;
+use crate::invocation::{Invocation, InvocationReply};
+use crate::metrics::GuestMetric;
+use crate::runtime::Runtime;
+use crate::state::Setting;
+
+/// A pool; cheap to clone.
+#[derive(Clone)]
+pub struct InstancePool(Arc<Inner>);
+
+pub(crate) struct Inner {
+    runtime: Runtime,
+    component: Arc<Component>,
+    setting: Arc<Setting>,
+    executor: ExecutorName,
+    options: PoolOptions,
+    desk: Desk,
+    counts: Counts,
+}
+
+/// What happened since the pool was made.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    calls: AtomicU64,
+    traps: AtomicU64,
+    guest_errors: AtomicU64,
+    built: AtomicU64,
+    recycled: AtomicU64,
+    expired: AtomicU64,
+    shed: AtomicU64,
+    fuel: AtomicU64,
+}
+
+/// A look at a pool.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PoolStats {
+    /// instances that exist or are being built
+    pub live: u32,
+    /// instances without a call
+    pub idle: u32,
+    /// calls that wait for an instance
+    pub waiting: u32,
+    /// calls that reached a guest
+    pub calls: u64,
+    /// calls after which the instance could not be entered again: traps, limits, deadlines, dropped calls
+    pub traps: u64,
+    /// calls that an executor answered with an error of its own
+    pub guest_errors: u64,
+    /// instances built
+    pub built: u64,
+    /// sound instances retired after their call: fresh mode, number of calls, memory
+    pub recycled: u64,
+    /// idle instances retired for their age
+    pub expired: u64,
+    /// calls refused because the queue was full or the wait too long
+    pub shed: u64,
+    /// fuel burned by calls that ended well
+    pub fuel: u64,
+    /// metrics that the guests recorded, by name
+    pub metrics: std::collections::BTreeMap<Box<str>, GuestMetric>,
+    /// metric records that were dropped for their name or number
+    pub metrics_dropped: u64,
+}
+
+impl InstancePool {
+    /// An empty pool.
+    pub fn new(
+        runtime: &Runtime,
+        component: Arc<Component>,
+        executor: ExecutorName,
+        limits: Limits,
+        options: PoolOptions,
+        configuration: Map<String, Value>,
+    ) -> Self {
+        let setting = Setting::new(Some(executor.clone()), component.digest(), limits, configuration);
+        let options =
+            PoolOptions { max: options.max.max(1), min: options.min.min(options.max.max(1)), ..options };
+        let counts = Counts::default();
+        let (runtime, setting, desk) = (runtime.clone(), Arc::new(setting), Desk::default());
+        Self(Arc::new(Inner { runtime, component, setting, executor, options, desk, counts }))
+    }
+
+    /// The component that it runs.
+    pub fn component(&self) -> &Arc<Component> {
+        &self.0.component
+    }
+
+    /// Builds instances, `init` included, until there are `min`. Safe to call again when some were lost.
+    pub async fn prewarm(&self) -> Result<(), Problem> {
+        let inner = &self.0;
+        let until = Instant::now() + Duration::from_millis(inner.setting.limits.wall_time_ms);
+        while let Some(lease) = Lease::reserve(inner, inner.options.min) {
+            let lease = inner.build(lease, until).await?;
+            drop(lease);
+        }
+        Ok(())
+    }
+
+    /// Runs one call. An endpoint that the executor does not serve passes the documents through.
+    pub async fn invoke(&self, invocation: Invocation) -> Result<InvocationReply, Problem> {
+        let inner = &self.0;
+        let Some(endpoint) = inner.component.resolve(&invocation.endpoint) else {
+            return Ok(InvocationReply { documents: invocation.documents, fuel: 0 });
+        };
+        let now = Instant::now();
+        if invocation.context.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(inner.deadline_problem());
+        }
+        let mut lease = match Desk::enter(inner) {
+            Entry::Instance(lease) => lease,
+            Entry::Build(lease) => {
+                inner.build(lease, inner.wait_until(now, invocation.context.deadline)).await?
+            }
+            Entry::Wait(ticket) => {
+                let until = inner.wait_until(now, invocation.context.deadline);
+                inner.wait(ticket, until, invocation.context.deadline).await?
+            }
+            Entry::Full => return Err(inner.shed("the queue in front of it is full")),
+            Entry::Closed => return Err(inner.closed()),
+        };
+        let Some(instance) = lease.instance() else { return Err(inner.closed()) };
+        inner.counts.calls.fetch_add(1, Ordering::Relaxed);
+        let answer = instance.invoke(endpoint, invocation, Instant::now()).await;
+        match &answer {
+            Ok(reply) => {
+                inner.counts.fuel.fetch_add(reply.fuel, Ordering::Relaxed);
+            }
+            Err(problem) if problem.code() == ErrorCode::GuestError => {
+                inner.counts.guest_errors.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
+        answer
+    }
+
+    /// Retires idle instances above `min` that nobody used for `idle_ms`. Call it about once a second.
+    pub fn sweep(&self, now: Instant) {
+        let expired = self.0.desk.expire(now, &self.0.options);
+        self.0.counts.expired.fetch_add(expired.len() as u64, Ordering::Relaxed);
+        drop(expired);
+    }
+
+    /// Numbers for metrics and status pages.
+    pub fn stats(&self) -> PoolStats {
+        let (live, idle, waiting) = self.0.desk.look();
+        let counts = &self.0.counts;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (metrics, metrics_dropped) = self.0.setting.metrics.read();
+        PoolStats {
+            live,
+            idle,
+            waiting,
+            calls: read(&counts.calls),
+            traps: read(&counts.traps),
+            guest_errors: read(&counts.guest_errors),
+            built: read(&counts.built),
+            recycled: read(&counts.recycled),
+            expired: read(&counts.expired),
+            shed: read(&counts.shed),
+            fuel: read(&counts.fuel),
+            metrics,
+            metrics_dropped,
+        }
+    }
+
+    /// Refuses new and waiting calls and retires idle instances; calls in progress end as they would have.
+    pub fn close(&self) {
+        drop(self.0.desk.close());
+    }
+}
+
+impl Inner {
+    /// How long a call may wait for an instance: as long as its caller does, and never longer than a call may take.
+    fn wait_until(&self, now: Instant, deadline: Option<Instant>) -> Instant {
+        let own = now + Duration::from_millis(self.setting.limits.wall_time_ms);
+        deadline.map_or(own, |deadline| deadline.min(own))
+    }
+
+    /// Fills a reserved place.
+    async fn build(&self, mut lease: Lease, until: Instant) -> Result<Lease, Problem> {
+        let linked = self.component.linked();
+        let slot = match self.runtime.slots().try_take(linked.demand) {
+            Some(slot) => slot,
+            None => {
+                let wait = tokio::time::timeout_at(until.into(), self.runtime.slots().take(linked.demand));
+                wait.await.map_err(|_| self.shed("all instances of this host are in use"))??
+            }
+        };
+        let instance = Instance::build(linked, self.setting.clone(), slot).await?;
+        self.counts.built.fetch_add(1, Ordering::Relaxed);
+        lease.fill(instance);
+        Ok(lease)
+    }
+
+    /// Waits in the queue; after `grow_after_ms` builds an instance if there may be one more.
+    async fn wait(
+        self: &Arc<Self>,
+        mut ticket: lease::Ticket,
+        until: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<Lease, Problem> {
+        let grow_at = Instant::now() + Duration::from_millis(self.options.grow_after_ms);
+        let lease = match ticket.wait(grow_at.min(until)).await {
+            lease::Waited::Served(lease) => lease,
+            lease::Waited::Closed => return Err(self.closed()),
+            lease::Waited::Late => match ticket.grow() {
+                Some(lease) => lease,
+                None => match ticket.wait(until).await {
+                    lease::Waited::Served(lease) => lease,
+                    lease::Waited::Closed => return Err(self.closed()),
+                    lease::Waited::Late if deadline.is_some_and(|deadline| deadline <= until) => {
+                        self.counts.shed.fetch_add(1, Ordering::Relaxed);
+                        return Err(self.deadline_problem());
+                    }
+                    lease::Waited::Late => return Err(self.shed("no instance came free in time")),
+                },
+            },
+        };
+        if lease.is_filled() { Ok(lease) } else { self.build(lease, until).await }
+    }
+
+    fn shed(&self, why: &str) -> Problem {
+        self.counts.shed.fetch_add(1, Ordering::Relaxed);
+        let (live, _, waiting) = self.desk.look();
+        let queue = u64::from(self.options.queue);
+        let message = format!(
+            "executor {} is overloaded: {why} ({live} of {} instances, {waiting} calls waiting)",
+            self.executor, self.options.max
+        );
+        Problem::limit(LimitKind::Queue, queue, message)
+            .with_executor(&self.executor)
+            .with_digest(self.component.digest())
+            .with_retry_after_ms(1000)
+            .with_hint("try again later, or raise the executor's `replicas` or `queue`")
+    }
+
+    fn deadline_problem(&self) -> Problem {
+        let message =
+            format!("the request's deadline passed before executor {} had an instance for it", self.executor);
+        Problem::new(ErrorCode::DeadlineExceeded, message).with_executor(&self.executor)
+    }
+
+    fn closed(&self) -> Problem {
+        let message = format!("executor {} is being shut down", self.executor);
+        Problem::new(ErrorCode::Unavailable, message).with_executor(&self.executor).with_retry_after_ms(1000)
+    }
+
+    /// Whether an instance goes on to another call.
+    fn keeps(&self, instance: &Instance) -> bool {
+        let options = &self.options;
+        if !instance.is_sound() {
+            self.counts.traps.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        let used = instance.calls() > 0;
+        let worn = options.max_calls.is_some_and(|most| instance.calls() >= most)
+            || options.recycle_memory_bytes.is_some_and(|most| instance.memory() > most);
+        if used && (options.mode == InstanceMode::Fresh || worn) {
+            self.counts.recycled.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+}
+
+impl std::fmt::Debug for InstancePool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (live, idle, waiting) = self.0.desk.look();
+        write!(f, "InstancePool({}: {live} live, {idle} idle, {waiting} waiting)", self.0.executor)
+    }
+}

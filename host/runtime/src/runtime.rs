@@ -1,0 +1,153 @@
+//! The runtime of a process: engine, linker, slots, compile cache, and the components that are loaded.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use lockgate_domain::{ComponentDigest, ErrorCode, LimitKind, Problem};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::{Component as Compiled, Linker};
+
+use crate::component::{ArtefactCache, Component};
+use crate::log::escape;
+use crate::slots::{Capacity, Slots};
+use crate::state::InstanceState;
+use crate::{engine, host};
+
+/// What a runtime is made of.
+#[derive(Debug, Clone)]
+pub struct RuntimeOptions {
+    /// where compiled code is kept; none compiles at every start
+    pub cache_dir: Option<PathBuf>,
+    /// bytes of compiled code kept in `cache_dir`
+    pub cache_bytes: u64,
+    /// most instances of all executors at once; each reserves 8 GiB of address space, not memory
+    pub max_instances: u32,
+    /// largest component in bytes
+    pub max_component_bytes: u64,
+}
+
+impl Default for RuntimeOptions {
+    fn default() -> Self {
+        Self { cache_dir: None, cache_bytes: 4 << 30, max_instances: 1024, max_component_bytes: 64 << 20 }
+    }
+}
+
+/// Handle of the runtime; cheap to clone.
+#[derive(Clone)]
+pub struct Runtime(Arc<Inner>);
+
+struct Inner {
+    options: RuntimeOptions,
+    engine: Engine,
+    linker: Linker<InstanceState>,
+    slots: Slots,
+    cache: Option<ArtefactCache>,
+    /// One compilation at a time: it uses every core by itself, and a burst of uploads must not starve serving.
+    compiling: Mutex<()>,
+    /// Components in use; the inner lock makes the second of two equal uploads wait for the first.
+    loaded: Mutex<HashMap<ComponentDigest, Arc<Mutex<Weak<Component>>>>>,
+}
+
+impl Runtime {
+    /// Starts the engine.
+    pub fn new(options: RuntimeOptions) -> Result<Self, Problem> {
+        let capacity = Capacity::of(options.max_instances);
+        let engine = engine::build(&capacity)?;
+        let linker = host::linker(&engine).map_err(|error| {
+            Problem::new(
+                ErrorCode::HostFault,
+                format!("the host interfaces do not link: {}", error.root_cause()),
+            )
+        })?;
+        let cache = options.cache_dir.as_deref();
+        let cache = cache.map(|dir| ArtefactCache::open(dir, options.cache_bytes, &engine)).transpose()?;
+        let slots = Slots::new(&capacity);
+        let (compiling, loaded) = (Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Inner { options, engine, linker, slots, cache, compiling, loaded })))
+    }
+
+    /// Takes a component: checks it, compiles it or maps what was compiled before, and asks it what it is.
+    ///
+    /// Blocks for as long as compiling takes; call it where blocking is allowed. The same bytes loaded twice at once
+    /// are compiled once and give the same component.
+    pub fn load(&self, bytes: &[u8]) -> Result<Arc<Component>, Problem> {
+        let limit = self.0.options.max_component_bytes;
+        if bytes.len() as u64 > limit {
+            let message = format!("the component has {} bytes, {limit} are taken", bytes.len());
+            return Err(Problem::limit(LimitKind::RequestBytes, limit, message));
+        }
+        let digest = ComponentDigest::from_sha256(Sha256::digest(bytes).into());
+        let place = self.0.loaded.lock().entry(digest).or_default().clone();
+        let mut known = place.lock();
+        if let Some(component) = known.upgrade() {
+            return Ok(component);
+        }
+        let loaded = Component::load(self, digest, bytes).map(Arc::new);
+        if let Ok(component) = &loaded {
+            *known = Arc::downgrade(component);
+        }
+        drop(known);
+        self.forget_unused();
+        loaded.map_err(|problem| problem.with_digest(digest))
+    }
+
+    /// Machine code of a component, and whether it was there already.
+    pub(crate) fn compile(&self, digest: ComponentDigest, bytes: &[u8]) -> Result<(Compiled, bool), Problem> {
+        let Inner { engine, cache, compiling, .. } = &*self.0;
+        if let Some(compiled) = cache.as_ref().and_then(|cache| cache.get(engine, digest)) {
+            return Ok((compiled, true));
+        }
+        let _turn = compiling.lock();
+        // The compiler has asserts; a component that trips one is that component's problem.
+        let compiled = catch_unwind(AssertUnwindSafe(|| Compiled::from_binary(engine, bytes)));
+        let compiled = match compiled {
+            Ok(Ok(compiled)) => compiled,
+            Ok(Err(error)) => {
+                let causes: Vec<String> =
+                    error.chain().map(|cause| escape(&cause.to_string(), 200)).collect();
+                let message = format!("the component does not compile: {}", causes.join(": "));
+                return Err(Problem::new(ErrorCode::InvalidComponent, message));
+            }
+            Err(_) => {
+                let message = "the component makes the compiler fail";
+                return Err(Problem::new(ErrorCode::InvalidComponent, message));
+            }
+        };
+        if let Some(cache) = cache {
+            match compiled.serialize() {
+                Ok(artefact) => cache.put(digest, &artefact),
+                Err(error) => tracing::warn!(%digest, %error, "compiled code cannot be kept"),
+            }
+        }
+        Ok((compiled, false))
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<InstanceState> {
+        &self.0.linker
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.0.slots
+    }
+
+    /// Forgets digests that nothing uses and nobody loads.
+    fn forget_unused(&self) {
+        self.0.loaded.lock().retain(|_, place| {
+            Arc::strong_count(place) > 1 || place.try_lock().is_none_or(|known| known.strong_count() > 0)
+        });
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("options", &self.0.options).finish()
+    }
+}

@@ -1,0 +1,104 @@
+//! What a store holds besides the guest: the call in progress, limits, log, and WASI without any grant.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use lockgate_domain::document::Overlay;
+use lockgate_domain::{ComponentDigest, DocumentList, ExecutorName, Limits, Parameters, RequestContext};
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::host::wasi;
+use crate::invocation::Inputs;
+use crate::limiter::StoreLimiter;
+use crate::log::GuestLog;
+use crate::metrics::GuestMetrics;
+
+/// Streams, pollables and the like that one instance may hold at once.
+const MAX_RESOURCES: usize = 1024;
+
+/// What all instances of one pool share.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// none while a component is only asked to describe itself
+    pub(crate) executor: Option<ExecutorName>,
+    pub(crate) digest: ComponentDigest,
+    pub(crate) limits: Limits,
+    pub(crate) configuration: Map<String, Value>,
+    pub(crate) metrics: GuestMetrics,
+    configuration_text: OnceLock<Arc<str>>,
+}
+
+/// Data of one store.
+pub(crate) struct InstanceState {
+    pub(crate) setting: Arc<Setting>,
+    pub(crate) limiter: StoreLimiter,
+    pub(crate) log: GuestLog,
+    pub(crate) call: Option<Call>,
+    /// When the guest must have returned; the epoch callback looks at it.
+    pub(crate) deadline: Instant,
+    wasi: Option<Box<WasiCtx>>,
+    table: ResourceTable,
+}
+
+/// One call as the guest's imports see it.
+pub(crate) struct Call {
+    pub(crate) documents: Overlay,
+    pub(crate) parameters: Parameters,
+    pub(crate) inputs: Inputs,
+    pub(crate) context: RequestContext,
+    pub(crate) emit: Option<mpsc::Sender<DocumentList>>,
+}
+
+/// A guest reached for the documents or the request while no call was in progress: in `describe` or in `init`.
+#[derive(Debug, thiserror::Error)]
+#[error("documents and request exist only while `call` runs, not in `describe` or `init`")]
+pub(crate) struct NoCall;
+
+impl Setting {
+    pub(crate) fn new(
+        executor: Option<ExecutorName>,
+        digest: ComponentDigest,
+        limits: Limits,
+        configuration: Map<String, Value>,
+    ) -> Self {
+        let metrics = GuestMetrics::default();
+        Self { executor, digest, limits, configuration, metrics, configuration_text: OnceLock::new() }
+    }
+
+    /// The configuration as JSON text, written once for all instances.
+    pub(crate) fn configuration_text(&self) -> Arc<str> {
+        let write = || serde_json::to_string(&self.configuration).unwrap_or_else(|_| "{}".into()).into();
+        self.configuration_text.get_or_init(write).clone()
+    }
+}
+
+impl InstanceState {
+    pub(crate) fn new(setting: Arc<Setting>, deadline: Instant) -> Self {
+        let limiter = StoreLimiter::new(&setting.limits);
+        let log = GuestLog::new(setting.executor.clone(), &setting.limits);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        Self { setting, limiter, log, call: None, deadline, wasi: None, table }
+    }
+
+    /// The call in progress.
+    pub(crate) fn call(&self) -> Result<&Call, NoCall> {
+        self.call.as_ref().ok_or(NoCall)
+    }
+
+    /// The call in progress, to write to it.
+    pub(crate) fn call_mut(&mut self) -> Result<&mut Call, NoCall> {
+        self.call.as_mut().ok_or(NoCall)
+    }
+}
+
+impl WasiView for InstanceState {
+    /// Built when first asked for: seeding its random generators costs more than a short call.
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let ctx = self.wasi.get_or_insert_with(|| Box::new(wasi::context(&self.log)));
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of the runtime, on components written as text.
