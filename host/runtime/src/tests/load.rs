@@ -1,0 +1,165 @@
+//! What is refused at upload, with which words, and what an accepted component says.
+
+use lockgate_domain::{ErrorCode, LimitKind};
+
+use super::guest::{Guest, OK};
+use super::*;
+
+fn refused(bytes: &[u8]) -> Problem {
+    RUNTIME.load(bytes).unwrap_err()
+}
+
+fn check(bytes: &[u8], code: ErrorCode, message: &str, hint: &str) {
+    let problem = refused(bytes);
+    assert_eq!(problem.code(), code, "{problem:?}");
+    assert!(problem.message().contains(message), "{problem:?} lacks {message:?}");
+    assert!(problem.hint().unwrap_or_default().contains(hint), "{problem:?} lacks the hint {hint:?}");
+}
+
+#[test]
+fn a_component_is_described() {
+    let component = load(&Guest::calling(OK));
+    assert_eq!(component.manifest().name, "probe");
+    assert_eq!(component.manifest().endpoints[0].name.as_str(), "/run");
+    assert_eq!((component.memories(), component.tables()), (1, 1));
+    let imports: Vec<&str> = component.imports().iter().map(|import| import.interface.as_str()).collect();
+    assert_eq!(imports, ["types", "docs", "host"].map(|name| format!("lockgate:executor/{name}@0.1.0")));
+    assert_eq!(component.exports(), ["lockgate:executor/executor@0.1.0"]);
+    let again = load(&Guest::calling(OK));
+    assert!(Arc::ptr_eq(&component, &again), "the same bytes are one component");
+}
+
+#[test]
+fn bytes_that_are_no_component() {
+    let invalid = ErrorCode::InvalidComponent;
+    check(b"", invalid, "empty", "");
+    check(b"\0", invalid, "no WebAssembly", "00 61 73 6d");
+    check(b"print('hi')", invalid, "no WebAssembly", "source file");
+    check(b"(component)", invalid, "no WebAssembly", "text format");
+    check(b"\0asm", invalid, "cut off", "upload");
+    check(b"\0asm\x0a\0\x01\0", invalid, "version 10", "rebuild");
+    check(&wat::parse_str("(module)").unwrap(), invalid, "core module", "component new");
+    let wasip1 = r#"(module (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32))))"#;
+    check(&wat::parse_str(wasip1).unwrap(), invalid, "wasip1", "--adapt");
+    check(&wat::parse_str("(component)").unwrap(), invalid, "does not export", "exports nothing");
+}
+
+#[test]
+fn truncated_anywhere_is_refused() {
+    let bytes = Guest::calling(OK).bytes();
+    for end in (0..bytes.len()).step_by(7) {
+        let problem = refused(&bytes[..end]);
+        assert_eq!(problem.code(), ErrorCode::InvalidComponent, "{end}: {problem:?}");
+    }
+}
+
+#[test]
+fn flipped_bits_never_harm_the_host() {
+    let bytes = Guest::calling(OK).bytes();
+    let mut random = fastrand_seeded();
+    for _ in 0..200 {
+        let mut damaged = bytes.clone();
+        let bit = random.next(bytes.len() as u64 * 8) as usize;
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        // Accepted or refused: either way the host answers.
+        drop(RUNTIME.load(&damaged));
+    }
+}
+
+/// A fixed sequence, so that a failure can be repeated.
+struct Sequence(u64);
+fn fastrand_seeded() -> Sequence {
+    Sequence(0x9e37_79b9_7f4a_7c15)
+}
+impl Sequence {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+#[test]
+fn imports_that_are_not_offered() {
+    let with = |import: &str| {
+        let imports = format!(r#"(import "{import}" (instance (export "f" (func))))"#);
+        Guest { imports, ..Guest::calling(OK) }.bytes()
+    };
+    let denied = ErrorCode::CapabilityDenied;
+    let invalid = ErrorCode::InvalidComponent;
+    check(&with("wasi:http/types@0.2.10"), denied, "wasi:http/types@0.2.10", "QuickJS");
+    check(&with("wasi:sockets/tcp@0.2.0"), denied, "wasi:sockets/tcp", "--stub-wasi");
+    check(&with("wasi:cli/stdou@0.2.0"), denied, "stdou", "wasi:cli/stdout@0.2");
+    check(&with("lockgate:executor/docs@0.2.0"), invalid, "offers version 0.1.0", "SDK");
+    check(&with("lockgate:executor/requests@0.1.0"), invalid, "does not exist", "executor/request@0.1.0");
+    check(
+        &with("lockgate:executor/request@0.1.7"),
+        invalid,
+        "uses f of lockgate:executor/request",
+        "upgrade",
+    );
+    let plain = Guest { imports: r#"(import "f" (func))"#.into(), ..Guest::calling(OK) };
+    check(&plain.bytes(), invalid, "\"f\"", "world");
+}
+
+#[test]
+fn exports_of_another_contract() {
+    let newer = Guest { export: "0.2.0", ..Guest::calling(OK) };
+    check(&newer.bytes(), ErrorCode::InvalidComponent, "executor@0.2.0, this host speaks 0.1.0", "exports");
+    let patched = Guest { export: "0.1.9", ..Guest::calling(OK) };
+    load(&patched);
+}
+
+#[test]
+fn descriptions_that_do_not_work() {
+    let spins = Guest { describe: "(loop $l (br $l)) (unreachable)", ..Guest::calling(OK) };
+    let problem = refused(&spins.bytes());
+    assert_eq!(problem.limit_passed().map(|(kind, _)| kind), Some(LimitKind::Fuel), "{problem:?}");
+    let traps = Guest { describe: "(unreachable)", ..Guest::calling(OK) };
+    check(&traps.bytes(), ErrorCode::GuestTrap, "unreachable", "");
+    let reads = Guest { describe: "(drop (call $len)) (i32.const 8)", ..Guest::calling(OK) };
+    check(&reads.bytes(), ErrorCode::ContractViolation, "only while `call` runs", "");
+    let text = Guest { manifest: "hello".into(), ..Guest::calling(OK) };
+    check(&text.bytes(), ErrorCode::InvalidComponent, "not what the contract asks for", "describe");
+    let huge =
+        Guest { describe: "(i32.store (i32.const 12) (i32.const -1)) (i32.const 8)", ..Guest::calling(OK) };
+    check(&huge.bytes(), ErrorCode::ContractViolation, "out of bounds", "");
+}
+
+#[test]
+fn bombs_are_refused_before_they_are_compiled() {
+    let locals = format!("(component (core module (func (local {}))))", "i64 ".repeat(30_000));
+    check(&wat::parse_str(locals).unwrap(), ErrorCode::InvalidComponent, "locals", "limit of the host");
+    let deep = format!("{}{}", "(component ".repeat(30), ")".repeat(30));
+    check(&wat::parse_str(deep).unwrap(), ErrorCode::InvalidComponent, "nested parts", "");
+    let body = format!("(component (core module (func {})))", "(drop (i32.const 1))".repeat(400_000));
+    check(&wat::parse_str(body).unwrap(), ErrorCode::InvalidComponent, "bytes in one function", "");
+    let modules = format!("(component {})", "(core module)".repeat(600));
+    check(&wat::parse_str(modules).unwrap(), ErrorCode::InvalidComponent, "core modules", "");
+}
+
+#[test]
+fn strings_must_be_utf8() {
+    let text = Guest::calling(OK).text();
+    let utf16 = text.replace(
+        r#"(canon lift (core func $m "describe") (memory"#,
+        r#"(canon lift (core func $m "describe") string-encoding=utf16 (memory"#,
+    );
+    check(&wat::parse_str(utf16).unwrap(), ErrorCode::InvalidComponent, "UTF-16", "UTF-8");
+}
+
+#[test]
+fn the_linker_offers_the_whole_contract() {
+    let mut resolve = wit_parser::Resolve::default();
+    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/executor.wit");
+    let package = resolve.push_file(wit).unwrap();
+    let world = resolve.select_world(&[package], Some("executor-world")).unwrap();
+    let mut module = wit_component::dummy_module(
+        &resolve,
+        world,
+        wit_parser::ManglingAndAbi::Legacy(wit_parser::LiftLowerAbi::Sync),
+    );
+    wit_component::embed_component_metadata(&mut module, &resolve, world, Default::default()).unwrap();
+    let component = wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
+    // Everything links; only then the dummy's `describe` runs, which is `unreachable`.
+    check(&component, ErrorCode::GuestTrap, "unreachable", "");
+}
