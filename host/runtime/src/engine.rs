@@ -43,7 +43,8 @@ const WARM_SLOTS: u32 = 32;
 
 /// Builds the engine and starts its ticker, which ends with the last handle of the engine.
 pub(crate) fn build(capacity: &Capacity) -> Result<Engine, Problem> {
-    let wanted = u64::from(capacity.memories) * (MEMORY_RESERVATION + MEMORY_GUARD);
+    let wanted =
+        u64::from(capacity.memories.saturating_add(MAX_MEMORIES)) * (MEMORY_RESERVATION + MEMORY_GUARD);
     if wanted > MAX_ADDRESS_SPACE {
         let most = MAX_ADDRESS_SPACE / (MEMORY_RESERVATION + MEMORY_GUARD) / 2;
         return Err(host_fault(format!(
@@ -92,11 +93,13 @@ fn config(capacity: &Capacity, page_scan: bool) -> Config {
 
 fn pool(capacity: &Capacity, page_scan: bool) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(capacity.instances);
-    pool.total_core_instances(capacity.instances.saturating_mul(MAX_CORE_INSTANCES));
-    pool.total_memories(capacity.memories);
-    pool.total_tables(capacity.tables);
-    pool.total_stacks(capacity.instances);
+    // One more than executors may take: the place for describing.
+    let instances = capacity.instances.saturating_add(1);
+    pool.total_component_instances(instances);
+    pool.total_core_instances(instances.saturating_mul(MAX_CORE_INSTANCES));
+    pool.total_memories(capacity.memories.saturating_add(MAX_MEMORIES));
+    pool.total_tables(capacity.tables.saturating_add(MAX_TABLES));
+    pool.total_stacks(instances);
     pool.max_memories_per_component(MAX_MEMORIES);
     pool.max_memories_per_module(MAX_MEMORIES);
     pool.max_tables_per_component(MAX_TABLES);

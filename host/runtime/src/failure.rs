@@ -6,7 +6,8 @@
 use lockgate_domain::document::CommitError;
 use lockgate_domain::{ComponentDigest, ErrorCode, ExecutorName, GrpcCode, LimitKind, Limits, Problem};
 use serde_json::Value;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::error::OutOfMemory;
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::engine::STACK_BYTES;
@@ -83,6 +84,12 @@ pub(crate) enum InvocationError {
     #[error("broke the contract: {what}")]
     Contract {
         /// what was wrong
+        what: String,
+    },
+    /// Nothing the guest did.
+    #[error("could not run because the host is out of a resource: {what}")]
+    Host {
+        /// what the host lacked
         what: String,
     },
     /// Its own error.
@@ -169,6 +176,7 @@ impl InvocationError {
             InvocationError::Trap { .. } | InvocationError::Exit(_) => {
                 Problem::new(ErrorCode::GuestTrap, message)
             }
+            InvocationError::Host { .. } => Problem::new(ErrorCode::HostFault, message),
             InvocationError::Contract { .. } => Problem::new(ErrorCode::ContractViolation, message),
             InvocationError::Returned { grpc, message, details } => returned(grpc, &message, &details),
         }
@@ -218,6 +226,10 @@ fn classify(error: &wasmtime::Error, limits: &Limits, allowance: &Allowance) -> 
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return of_trap(*trap, limits, allowance);
+    }
+    let is_host = error.is::<PoolConcurrencyLimitError>() || error.is::<std::io::Error>();
+    if is_host || error.is::<OutOfMemory>() {
+        return InvocationError::Host { what: error.root_cause().to_string() };
     }
     let no_call = error.downcast_ref::<NoCall>().map(ToString::to_string);
     let words = no_call.unwrap_or_else(|| error.root_cause().to_string());

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lockgate_domain::document::Overlay;
 use lockgate_domain::{DocumentList, FuelBudget, Problem};
@@ -15,6 +15,7 @@ use crate::component::Linked;
 use crate::failure::{Allowance, DeadlinePassed, Failure, InvocationError, deadline};
 use crate::host::GuestError;
 use crate::invocation::{Invocation, InvocationReply};
+use crate::limiter::after;
 use crate::slots::Slot;
 use crate::state::{Call, InstanceState, Setting};
 
@@ -86,7 +87,7 @@ impl Instance {
         let digest = setting.digest;
         let problem = |failure: Failure| failure.problem(setting.executor.as_ref(), digest);
         let limits = &setting.limits;
-        let own = now + Duration::from_millis(limits.wall_time_ms);
+        let own = after(now, limits.wall_time_ms);
         let until = invocation.context.deadline.map_or(own, |deadline| deadline.min(own));
         let budget = invocation.context.fuel.clone();
         let granted = budget.take(limits.fuel);
@@ -179,7 +180,7 @@ impl Drop for Running<'_> {
 
 fn new_store(linked: &Linked, setting: &Arc<Setting>) -> Result<(Store<InstanceState>, Allowance), Problem> {
     let limits = &setting.limits;
-    let until = Instant::now() + Duration::from_millis(limits.wall_time_ms);
+    let until = after(Instant::now(), limits.wall_time_ms);
     let mut store = Store::new(linked.pre.engine(), InstanceState::new(setting.clone(), until));
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(usize::try_from(limits.host_call_bytes).unwrap_or(usize::MAX));

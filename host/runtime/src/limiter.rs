@@ -3,10 +3,18 @@
 //! A refused growth traps at once: a guest that only saw `memory.grow` fail would die a few instructions later in its
 //! own way, and nothing in that error would name memory.
 
+use std::time::{Duration, Instant};
+
 use lockgate_domain::Limits;
 use wasmtime::ResourceLimiter;
 
 use crate::engine::{MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+
+/// The moment `milliseconds` after `now`; at most some years, because clocks end and limits are a user's numbers.
+pub(crate) fn after(now: Instant, milliseconds: u64) -> Instant {
+    const TEN_YEARS_MS: u64 = 10 * 365 * 24 * 3600 * 1000;
+    now + Duration::from_millis(milliseconds.min(TEN_YEARS_MS))
+}
 
 /// Ceilings of one store and what it uses.
 #[derive(Debug)]

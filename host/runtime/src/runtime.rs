@@ -15,7 +15,7 @@ use crate::component::{ArtefactCache, Component};
 use crate::log::escape;
 use crate::slots::{Capacity, Slots};
 use crate::state::InstanceState;
-use crate::{engine, host};
+use crate::{engine, host, pool};
 
 /// What a runtime is made of.
 #[derive(Debug, Clone)]
@@ -45,6 +45,9 @@ struct Inner {
     engine: Engine,
     linker: Linker<InstanceState>,
     slots: Slots,
+    pools: Mutex<Vec<Weak<pool::Inner>>>,
+    /// Threads of low priority that compile.
+    compilers: rayon::ThreadPool,
     cache: Option<ArtefactCache>,
     /// One compilation at a time: it uses every core by itself, and a burst of uploads must not starve serving.
     compiling: Mutex<()>,
@@ -65,9 +68,19 @@ impl Runtime {
         })?;
         let cache = options.cache_dir.as_deref();
         let cache = cache.map(|dir| ArtefactCache::open(dir, options.cache_bytes, &engine)).transpose()?;
-        let slots = Slots::new(&capacity);
-        let (compiling, loaded) = (Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { options, engine, linker, slots, cache, compiling, loaded })))
+        let (slots, compilers) = (Slots::new(&capacity), compilers()?);
+        let (pools, compiling, loaded) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Inner {
+            options,
+            engine,
+            linker,
+            slots,
+            pools,
+            compilers,
+            cache,
+            compiling,
+            loaded,
+        })))
     }
 
     /// Takes a component: checks it, compiles it or maps what was compiled before, and asks it what it is.
@@ -91,19 +104,21 @@ impl Runtime {
             *known = Arc::downgrade(component);
         }
         drop(known);
+        drop(place);
         self.forget_unused();
         loaded.map_err(|problem| problem.with_digest(digest))
     }
 
     /// Machine code of a component, and whether it was there already.
     pub(crate) fn compile(&self, digest: ComponentDigest, bytes: &[u8]) -> Result<(Compiled, bool), Problem> {
-        let Inner { engine, cache, compiling, .. } = &*self.0;
+        let Inner { engine, cache, compilers, compiling, .. } = &*self.0;
         if let Some(compiled) = cache.as_ref().and_then(|cache| cache.get(engine, digest)) {
             return Ok((compiled, true));
         }
         let _turn = compiling.lock();
         // The compiler has asserts; a component that trips one is that component's problem.
-        let compiled = catch_unwind(AssertUnwindSafe(|| Compiled::from_binary(engine, bytes)));
+        let compiled =
+            catch_unwind(AssertUnwindSafe(|| compilers.install(|| Compiled::from_binary(engine, bytes))));
         let compiled = match compiled {
             Ok(Ok(compiled)) => compiled,
             Ok(Err(error)) => {
@@ -138,12 +153,40 @@ impl Runtime {
         &self.0.slots
     }
 
+    /// Remembers a pool, to take idle instances from when the engine is full.
+    pub(crate) fn register(&self, pool: &Arc<pool::Inner>) {
+        let mut pools = self.0.pools.lock();
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(pool));
+    }
+
+    /// Retires one idle instance of some pool that can spare it; says whether there was one.
+    pub(crate) fn reclaim(&self) -> bool {
+        let pools: Vec<Arc<pool::Inner>> = self.0.pools.lock().iter().filter_map(Weak::upgrade).collect();
+        pools.iter().any(|pool| pool.reclaim())
+    }
+
     /// Forgets digests that nothing uses and nobody loads.
     fn forget_unused(&self) {
         self.0.loaded.lock().retain(|_, place| {
             Arc::strong_count(place) > 1 || place.try_lock().is_none_or(|known| known.strong_count() > 0)
         });
     }
+}
+
+/// Compiling takes every core for seconds; serving goes first.
+fn compilers() -> Result<rayon::ThreadPool, Problem> {
+    const NICE: i32 = 10;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .thread_name(|index| format!("compile-{index}"))
+        // On Linux a thread has its own priority. Where it cannot be lowered, compiling works all the same.
+        .start_handler(|_| {
+            rustix::process::nice(NICE).ok();
+        })
+        .build();
+    pool.map_err(|error| {
+        Problem::new(ErrorCode::HostFault, format!("the compiler's threads do not start: {error}"))
+    })
 }
 
 impl std::fmt::Debug for Runtime {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use lockgate_domain::{ErrorCode, Problem};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What the engine's pool holds in all.
+/// What instances of executors may take; the engine's pool has room for one more, which describes new components.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Capacity {
     /// component instances
@@ -35,12 +35,13 @@ pub(crate) struct Slots {
     instances: Arc<Semaphore>,
     memories: Arc<Semaphore>,
     tables: Arc<Semaphore>,
+    spare: Arc<Semaphore>,
 }
 
 /// A place that is taken until this is dropped; drop it after the store.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    _permits: [OwnedSemaphorePermit; 3],
+    _permits: [Option<OwnedSemaphorePermit>; 3],
 }
 
 impl Capacity {
@@ -62,7 +63,14 @@ impl Slots {
             instances: semaphore(capacity.instances),
             memories: semaphore(capacity.memories),
             tables: semaphore(capacity.tables),
+            spare: semaphore(1),
         }
+    }
+
+    /// The place in which new components describe themselves, one at a time: it is there when all others are taken.
+    pub(crate) async fn take_spare(&self) -> Result<Slot, Problem> {
+        let spare = self.spare.clone().acquire_owned().await.map_err(closed)?;
+        Ok(Slot { _permits: [Some(spare), None, None] })
     }
 
     /// A place if one is free now.
@@ -72,15 +80,18 @@ impl Slots {
         let instance = take(&self.instances, 1)?;
         let memories = take(&self.memories, demand.memories)?;
         let tables = take(&self.tables, demand.tables)?;
-        Some(Slot { _permits: [instance, memories, tables] })
+        Some(Slot { _permits: [Some(instance), Some(memories), Some(tables)] })
     }
 
     /// Waits for a place, first come first served.
     pub(crate) async fn take(&self, demand: Demand) -> Result<Slot, Problem> {
-        let closed = |_| Problem::new(ErrorCode::Unavailable, "the runtime is closed");
         let instance = self.instances.clone().acquire_owned().await.map_err(closed)?;
         let memories = self.memories.clone().acquire_many_owned(demand.memories).await.map_err(closed)?;
         let tables = self.tables.clone().acquire_many_owned(demand.tables).await.map_err(closed)?;
-        Ok(Slot { _permits: [instance, memories, tables] })
+        Ok(Slot { _permits: [Some(instance), Some(memories), Some(tables)] })
     }
+}
+
+fn closed(_: tokio::sync::AcquireError) -> Problem {
+    Problem::new(ErrorCode::Unavailable, "the runtime is closed")
 }

@@ -42,6 +42,12 @@ impl ArtefactCache {
         if metadata.mode() & 0o077 != 0 {
             fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(problem)?;
         }
+        if !is_ours(directory, metadata.uid()).map_err(problem)? {
+            let path = directory.display();
+            let message = format!("the directory for compiled code {path} belongs to another user");
+            return Err(Problem::new(ErrorCode::HostFault, message)
+                .with_hint("name another directory: who can write here decides what this process runs"));
+        }
         let mut hasher = WideHasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let flavour = hex(&hasher.0.finalize()).chars().take(16).collect();
@@ -167,6 +173,15 @@ fn remove(path: &Path) {
     // Gone already is as good; anything else shows at the next write.
     fs::remove_file(path).ok();
     fs::remove_file(path.with_extension(CHECKSUM_EXTENSION)).ok();
+}
+
+/// Whether files that this process makes there have the directory's owner.
+fn is_ours(directory: &Path, owner: u32) -> io::Result<bool> {
+    let probe = directory.join(format!("tmp-{}-{:016x}", std::process::id(), rand_name(directory)));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe)?;
+    let ours = file.metadata()?.uid() == owner;
+    fs::remove_file(&probe)?;
+    Ok(ours)
 }
 
 /// Distinguishes two threads that write the same artefact at once.

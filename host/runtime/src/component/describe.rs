@@ -35,7 +35,7 @@ pub(super) fn describe(
         let executor = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let executor = executor.map_err(|error| host_fault(format!("no thread to describe on: {error}")))?;
         executor.block_on(async {
-            let slot: Slot = runtime.slots().take(linked.demand).await?;
+            let slot: Slot = runtime.slots().take_spare().await?;
             let setting = Arc::new(Setting::new(None, digest, LIMITS, serde_json::Map::new()));
             Instance::describe(linked, setting, slot).await
         })

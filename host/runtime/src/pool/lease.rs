@@ -118,6 +118,16 @@ impl Desk {
         state.idle.drain(..old).collect::<Vec<_>>()
     }
 
+    /// The instance that has been idle longest, if more than `min` are live. The caller drops it.
+    pub(super) fn spare(&self, min: u32) -> Option<impl Sized + use<>> {
+        let mut state = self.0.lock();
+        if state.live <= min || state.idle.is_empty() {
+            return None;
+        }
+        state.live -= 1;
+        Some(state.idle.remove(0))
+    }
+
     /// Live, idle, waiting.
     pub(super) fn look(&self) -> (u32, u32, u32) {
         let state = self.0.lock();

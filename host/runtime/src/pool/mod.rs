@@ -10,7 +10,7 @@ mod lease;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lockgate_domain::spec::{InstanceMode, PoolOptions};
 use lockgate_domain::{ErrorCode, ExecutorName, LimitKind, Limits, Problem};
@@ -20,6 +20,7 @@ use self::lease::{Desk, Entry, Lease};
 use crate::component::Component;
 use crate::instance::Instance;
 use crate::invocation::{Invocation, InvocationReply};
+use crate::limiter::after;
 use crate::metrics::GuestMetric;
 use crate::runtime::Runtime;
 use crate::state::Setting;
@@ -97,7 +98,9 @@ impl InstancePool {
             PoolOptions { max: options.max.max(1), min: options.min.min(options.max.max(1)), ..options };
         let counts = Counts::default();
         let (runtime, setting, desk) = (runtime.clone(), Arc::new(setting), Desk::default());
-        Self(Arc::new(Inner { runtime, component, setting, executor, options, desk, counts }))
+        let inner = Arc::new(Inner { runtime, component, setting, executor, options, desk, counts });
+        inner.runtime.register(&inner);
+        Self(inner)
     }
 
     /// The component that it runs.
@@ -108,7 +111,7 @@ impl InstancePool {
     /// Builds instances, `init` included, until there are `min`. Safe to call again when some were lost.
     pub async fn prewarm(&self) -> Result<(), Problem> {
         let inner = &self.0;
-        let until = Instant::now() + Duration::from_millis(inner.setting.limits.wall_time_ms);
+        let until = after(Instant::now(), inner.setting.limits.wall_time_ms);
         while let Some(lease) = Lease::reserve(inner, inner.options.min) {
             let lease = inner.build(lease, until).await?;
             drop(lease);
@@ -192,14 +195,24 @@ impl InstancePool {
 impl Inner {
     /// How long a call may wait for an instance: as long as its caller does, and never longer than a call may take.
     fn wait_until(&self, now: Instant, deadline: Option<Instant>) -> Instant {
-        let own = now + Duration::from_millis(self.setting.limits.wall_time_ms);
+        let own = after(now, self.setting.limits.wall_time_ms);
         deadline.map_or(own, |deadline| deadline.min(own))
+    }
+
+    /// Retires one idle instance that this pool can spare; says whether there was one.
+    pub(crate) fn reclaim(&self) -> bool {
+        self.desk.spare(self.options.min).is_some()
     }
 
     /// Fills a reserved place.
     async fn build(&self, mut lease: Lease, until: Instant) -> Result<Lease, Problem> {
         let linked = self.component.linked();
-        let slot = match self.runtime.slots().try_take(linked.demand) {
+        let free = || self.runtime.slots().try_take(linked.demand);
+        let mut slot = free();
+        while slot.is_none() && self.runtime.reclaim() {
+            slot = free();
+        }
+        let slot = match slot {
             Some(slot) => slot,
             None => {
                 let wait = tokio::time::timeout_at(until.into(), self.runtime.slots().take(linked.demand));
@@ -219,7 +232,7 @@ impl Inner {
         until: Instant,
         deadline: Option<Instant>,
     ) -> Result<Lease, Problem> {
-        let grow_at = Instant::now() + Duration::from_millis(self.options.grow_after_ms);
+        let grow_at = after(Instant::now(), self.options.grow_after_ms);
         let lease = match ticket.wait(grow_at.min(until)).await {
             lease::Waited::Served(lease) => lease,
             lease::Waited::Closed => return Err(self.closed()),

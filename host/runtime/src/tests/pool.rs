@@ -166,10 +166,27 @@ async fn a_full_engine_makes_pools_wait() {
         )
     };
     let (one, two) = (make("one"), make("two"));
-    one.invoke(invocation()).await.unwrap();
+    let spinning = Guest::calling(SPIN);
+    let busy = InstancePool::new(
+        &runtime,
+        runtime.load(&spinning.bytes()).unwrap(),
+        "busy".parse().unwrap(),
+        Limits::default(),
+        options(InstanceMode::Reused, 1),
+        Default::default(),
+    );
+    let mut tasks = tokio::task::JoinSet::new();
+    let call = busy.clone();
+    let handle = tasks.spawn(async move { call.invoke(invocation()).await.map(|_| ()) });
+    wait_for(|| busy.stats().calls == 1).await;
     let problem = fails(&two).await;
     assert_eq!(problem.code(), ErrorCode::Overloaded, "{problem:?}");
     assert_eq!((two.stats().live, two.stats().shed), (0, 1));
-    one.close();
+    // Components can still be loaded, and the place is free when the busy call is gone.
+    runtime.load(&counting().bytes()).unwrap();
+    handle.abort();
     two.invoke(invocation()).await.unwrap();
+    // An idle instance of one pool makes way for another pool.
+    one.invoke(invocation()).await.unwrap();
+    assert_eq!((one.stats().live, two.stats().live), (1, 0));
 }
