@@ -3,8 +3,6 @@
 //! Compiled on wasm only and hidden: `export!` expands in the author's crate and must reach it,
 //! nobody else should. The contract travels with this crate as `wit/executor.wit`, the same text
 //! as the repository's own (a test compares them), so that a copied SDK builds by itself.
-#![expect(unsafe_code, reason = "the canonical ABI passes pointers")]
-#![expect(missing_docs, unreachable_pub, clippy::indexing_slicing, reason = "generated code")]
 
 wit_bindgen::generate!({
     path: "wit",

@@ -150,8 +150,12 @@ impl<'a> Column<'a> {
     /// # Errors
     /// `invalid_argument` when the column has another kind, `out_of_range` without such a row.
     pub fn bytes_range(&self, row: usize, offset: u64, count: usize) -> Result<Vec<u8>> {
-        let row = u32::try_from(row).ok().filter(|row| *row < self.count).and_then(|row| self.start.checked_add(row));
-        let row = row.ok_or_else(|| Error::out_of_range(format!("the column {:?} has no such row", self.name)))?;
+        let row = u32::try_from(row)
+            .ok()
+            .filter(|row| *row < self.count)
+            .and_then(|row| self.start.checked_add(row));
+        let row =
+            row.ok_or_else(|| Error::out_of_range(format!("the column {:?} has no such row", self.name)))?;
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         host::get_bytes_range(self.name, row, offset, count)
             .map_err(|error| error.during(Attempt::Read(self.name, "bytes")))
@@ -163,7 +167,8 @@ impl<'a> Column<'a> {
     /// `invalid_argument` when the column has another kind or a value is no `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<Vec<Option<T>>> {
         let values = self.json_texts()?;
-        let parse = |(row, value): (usize, Option<String>)| value.map(|text| self.parse(row, &text)).transpose();
+        let parse =
+            |(row, value): (usize, Option<String>)| value.map(|text| self.parse(row, &text)).transpose();
         values.into_iter().enumerate().map(parse).collect()
     }
 
@@ -230,7 +235,10 @@ impl<'a> Column<'a> {
     ///
     /// # Errors
     /// As [`set_texts`](Self::set_texts); `out_of_range` when a linked row does not exist.
-    pub fn set_links<L: IntoIterator<Item = usize>>(&self, values: impl IntoIterator<Item = L>) -> Result<()> {
+    pub fn set_links<L: IntoIterator<Item = usize>>(
+        &self,
+        values: impl IntoIterator<Item = L>,
+    ) -> Result<()> {
         let values = values.into_iter().map(narrow).collect::<Result<Vec<_>>>()?;
         self.check_length(values.len())?;
         self.written("link", host::set_link(self.name, self.start, &values))
@@ -240,7 +248,7 @@ impl<'a> Column<'a> {
         self.read("json", host::get_json)
     }
 
-    pub(crate) fn set_json_texts(&self, values: &Vec<Option<String>>) -> Result<()> {
+    pub(crate) fn set_json_texts(&self, values: &[Option<String>]) -> Result<()> {
         self.check_length(values.len())?;
         self.written("json", host::set_json(self.name, self.start, values))
     }

@@ -70,11 +70,17 @@ impl<'a> Span<'a> {
     }
 
     pub(crate) fn missing(&self, name: &str, row: usize) -> Error {
-        Error::invalid_argument(format!("row {} holds no value in the column {name:?}", self.start.saturating_add(row)))
+        Error::invalid_argument(format!(
+            "row {} holds no value in the column {name:?}",
+            self.start.saturating_add(row)
+        ))
     }
 
     pub(crate) fn refused(&self, name: &str, row: usize, why: &str) -> Error {
-        Error::invalid_argument(format!("row {} of the column {name:?}: {why}", self.start.saturating_add(row)))
+        Error::invalid_argument(format!(
+            "row {} of the column {name:?}: {why}",
+            self.start.saturating_add(row)
+        ))
     }
 
     pub(crate) fn read<T: Document>(&self) -> Result<Vec<T>> {
@@ -88,7 +94,9 @@ impl<'a> Span<'a> {
 
     fn below(&self, rows: Range<usize>) -> Result<Span<'a>> {
         if self.depth >= MAX_DEPTH {
-            return Err(Error::resource_exhausted(format!("documents are nested deeper than {MAX_DEPTH} levels")));
+            return Err(Error::resource_exhausted(format!(
+                "documents are nested deeper than {MAX_DEPTH} levels"
+            )));
         }
         Ok(Span { start: rows.start, count: rows.len(), depth: self.depth + 1, nested: self.nested })
     }

@@ -173,7 +173,10 @@ impl Documents {
     ///
     /// # Errors
     /// Those of [`Column::set_links`].
-    pub fn set_chunks<L: IntoIterator<Item = usize>>(&mut self, values: impl IntoIterator<Item = L>) -> Result<()> {
+    pub fn set_chunks<L: IntoIterator<Item = usize>>(
+        &mut self,
+        values: impl IntoIterator<Item = L>,
+    ) -> Result<()> {
         self.column("chunks").set_links(values)
     }
 
@@ -189,7 +192,10 @@ impl Documents {
     ///
     /// # Errors
     /// Those of [`Column::set_links`].
-    pub fn set_matches<L: IntoIterator<Item = usize>>(&mut self, values: impl IntoIterator<Item = L>) -> Result<()> {
+    pub fn set_matches<L: IntoIterator<Item = usize>>(
+        &mut self,
+        values: impl IntoIterator<Item = L>,
+    ) -> Result<()> {
         self.column("matches").set_links(values)
     }
 

@@ -90,7 +90,8 @@ impl Error {
     /// The same error with a JSON object of details; what does not become an object is left out.
     #[must_use]
     pub fn with_details(mut self, details: impl Serialize) -> Self {
-        self.details = serde_json::to_string(&details).ok().filter(|text| text.starts_with('{')).unwrap_or_default();
+        self.details =
+            serde_json::to_string(&details).ok().filter(|text| text.starts_with('{')).unwrap_or_default();
         self
     }
 
@@ -271,7 +272,10 @@ mod tests {
         check(number("x").code(Code::InvalidArgument), "invalid_argument: invalid digit found in string");
         check(refuse(3), "out_of_range: 3 is too many");
         check(refuse(2), "internal: just a string");
-        check(Err(Error::not_found("gone").with_details(serde_json::json!({"id": 1}))), r#"not_found: gone {"id":1}"#);
+        check(
+            Err(Error::not_found("gone").with_details(serde_json::json!({"id": 1}))),
+            r#"not_found: gone {"id":1}"#,
+        );
         check(Err(Error::not_found("gone").with_details(3)), "not_found: gone");
     }
 }

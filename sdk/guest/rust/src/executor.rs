@@ -6,8 +6,6 @@
 use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
 
 use crate::column::parse_json;
 use crate::{Document, Documents, Error, Kind, Request, Result, host};
@@ -35,14 +33,13 @@ pub trait Executor: Sized {
 }
 
 /// What an executor says of itself.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Manifest {
     /// The executor's name.
     pub name: &'static str,
     /// The version of its source.
     pub version: &'static str,
     /// One paragraph for people.
-    #[serde(skip_serializing_if = "str::is_empty")]
     pub description: &'static str,
     /// Whether instances keep what calls leave in them, so that calls must not be spread freely.
     pub stateful: bool,
@@ -62,7 +59,7 @@ pub struct Endpoint {
     /// Columns that are written: those named, then those of the typed documents.
     pub writes: (&'static [&'static str], &'static [(&'static str, Kind)]),
     /// The JSON Schema of the parameters, where their type derives [`Parameters`].
-    pub parameters: Option<fn() -> serde_json::Value>,
+    pub parameters: Option<&'static str>,
     /// Whether it emits documents while it runs.
     pub streaming: bool,
 }
@@ -70,8 +67,8 @@ pub struct Endpoint {
 /// Parameters that describe themselves in the manifest. Derive it beside serde's `Deserialize`:
 /// `#[derive(Deserialize, Parameters)]`.
 pub trait Parameters: DeserializeOwned {
-    /// The JSON Schema.
-    fn schema() -> serde_json::Value;
+    /// The JSON Schema, as JSON.
+    const SCHEMA: &'static str;
 }
 
 /// What an endpoint may return: nothing, or the reply as typed documents.
@@ -114,28 +111,6 @@ impl<R: IntoReply, E: Into<Error>> IntoReply for Result<R, E> {
     }
 }
 
-impl Serialize for Endpoint {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("name", self.name)?;
-        if !self.description.is_empty() {
-            map.serialize_entry("description", self.description)?;
-        }
-        for (key, (named, typed)) in [("reads", self.reads), ("writes", self.writes)] {
-            let mut columns = named.to_vec();
-            columns.extend(typed.iter().map(|(column, _)| *column).filter(|column| !named.contains(column)));
-            if !columns.is_empty() {
-                map.serialize_entry(key, &columns)?;
-            }
-        }
-        if let Some(schema) = self.parameters {
-            map.serialize_entry("parameters", &schema())?;
-        }
-        map.serialize_entry("streaming", &self.streaming)?;
-        map.end()
-    }
-}
-
 /// The configuration of the deployment (`uses_with`) as `T`; an `#[init]` method gets it as its
 /// argument.
 ///
@@ -150,7 +125,9 @@ pub fn configuration<T: DeserializeOwned>() -> Result<T> {
 /// # Errors
 /// `invalid_argument` when it is no `T`.
 pub fn configured<T: DeserializeOwned>(name: &str) -> Result<Option<T>> {
-    host::configured(name).map(|text| parse_json(&text, || format!("the configuration's {name:?}"))).transpose()
+    host::configured(name)
+        .map(|text| parse_json(&text, || format!("the configuration's {name:?}")))
+        .transpose()
 }
 
 /// The error of a call to an endpoint that does not exist.
@@ -167,25 +144,80 @@ pub fn unknown_endpoint(manifest: &Manifest, endpoint: &str) -> Error {
 pub struct Probe<T>(PhantomData<T>);
 
 impl<T: Parameters> Probe<T> {
-    pub const SCHEMA: Option<fn() -> serde_json::Value> = Some(T::schema);
+    pub const SCHEMA: Option<&'static str> = Some(T::SCHEMA);
 }
 
 #[doc(hidden)]
 pub trait DescribedByDefault {
-    const SCHEMA: Option<fn() -> serde_json::Value> = None;
+    const SCHEMA: Option<&'static str> = None;
 }
 
 impl<T> DescribedByDefault for Probe<T> {}
 
-/// The manifest as JSON.
+/// The manifest as JSON, written by hand: a serialiser would be a fifth of a small component.
 #[doc(hidden)]
 #[must_use]
 pub fn describe<E: Executor>() -> String {
-    serde_json::to_string(&E::MANIFEST).unwrap_or_default()
+    let manifest = &E::MANIFEST;
+    let mut json = String::with_capacity(1024);
+    json.push_str("{\"name\":");
+    quote(&mut json, manifest.name);
+    json.push_str(",\"version\":");
+    quote(&mut json, manifest.version);
+    json.push_str(",\"description\":");
+    quote(&mut json, manifest.description);
+    json.push_str(",\"stateful\":");
+    json.push_str(if manifest.stateful { "true" } else { "false" });
+    json.push_str(",\"endpoints\":[");
+    for (index, endpoint) in manifest.endpoints.iter().enumerate() {
+        json.push_str(if index == 0 { "{\"name\":" } else { ",{\"name\":" });
+        describe_endpoint(&mut json, endpoint);
+    }
+    json.push_str("]}");
+    json
 }
 
 /// One call.
 #[doc(hidden)]
 pub fn run<E: Executor>(executor: &mut E, endpoint: &str) -> Result<()> {
     executor.call(endpoint, &mut Documents::new(), &Request::new())
+}
+
+fn describe_endpoint(json: &mut String, endpoint: &Endpoint) {
+    quote(json, endpoint.name);
+    json.push_str(",\"description\":");
+    quote(json, endpoint.description);
+    for (key, columns) in [(",\"reads\":[", &endpoint.reads), (",\"writes\":[", &endpoint.writes)] {
+        let (named, typed) = columns;
+        let typed = typed.iter().map(|(column, _)| column).filter(|column| !named.contains(column));
+        json.push_str(key);
+        for (index, column) in named.iter().chain(typed).enumerate() {
+            if index > 0 {
+                json.push(',');
+            }
+            quote(json, column);
+        }
+        json.push(']');
+    }
+    if let Some(schema) = endpoint.parameters {
+        json.push_str(",\"parameters\":");
+        json.push_str(schema);
+    }
+    json.push_str(if endpoint.streaming { ",\"streaming\":true}" } else { ",\"streaming\":false}" });
+}
+
+/// A text as a JSON string.
+fn quote(json: &mut String, text: &str) {
+    json.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\n' => json.push_str("\\n"),
+            // Nothing else below a space means anything in a name or a description.
+            '\0'..=' ' => json.push(' '),
+            _ => json.push(letter),
+        }
+    }
+    json.push('"');
 }

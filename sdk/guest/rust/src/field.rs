@@ -29,7 +29,9 @@ pub trait Field: Sized {
 }
 
 /// Any serde type as a json column.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct Json<T>(pub T);
 
@@ -178,7 +180,8 @@ impl Optional for Vec<f32> {
     }
 
     fn write(column: &str, span: &Span<'_>, values: Vec<Option<Self>>) -> Result<()> {
-        span.column(column)?.set_tensors(values.into_iter().map(|value| value.map(|value| Tensor::vector(&value))))
+        span.column(column)?
+            .set_tensors(values.into_iter().map(|value| value.map(|value| Tensor::vector(&value))))
     }
 }
 

@@ -54,6 +54,8 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
     pub use serde_json::json;
 
+    #[cfg(not(target_arch = "wasm32"))]
+    pub use crate::documents;
     pub use crate::metrics;
     #[cfg(not(target_arch = "wasm32"))]
     pub use crate::testing::{Reply, TestHost};
@@ -61,8 +63,6 @@ pub mod prelude {
         Code, Document, DocumentRow, Documents, Error, Executor, Json, Matrix, Parameters, Request, Result,
         ResultExt, Tensor, Texts, bail, debug, endpoint, ensure, error, executor, info, init, trace, warn,
     };
-    #[cfg(not(target_arch = "wasm32"))]
-    pub use crate::documents;
 }
 
 /// What the expansion of `#[executor]` and of the derives calls; not for authors.

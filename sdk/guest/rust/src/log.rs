@@ -25,24 +25,42 @@ pub fn log(level: Level, message: fmt::Arguments<'_>) {
     }
 }
 
-macro_rules! levels {
-    ($dollar:tt $($name:ident $level:ident $what:literal,)*) => {
-        $(
-            #[doc = $what]
-            #[macro_export]
-            macro_rules! $name {
-                ($dollar($dollar message:tt)+) => {
-                    $crate::log($crate::Level::$level, ::core::format_args!($dollar($dollar message)+))
-                };
-            }
-        )*
+/// Logs a step that only a debugging author wants to see.
+#[macro_export]
+macro_rules! trace {
+    ($($message:tt)+) => {
+        $crate::log($crate::Level::Trace, ::core::format_args!($($message)+))
     };
 }
 
-levels! {$
-    trace Trace "Logs a step that only a debugging author wants to see.",
-    debug Debug "Logs what helps to understand a call.",
-    info Info "Logs what an operator wants to know.",
-    warn Warn "Logs what may need attention.",
-    error Error "Logs what needs attention.",
+/// Logs what helps to understand a call.
+#[macro_export]
+macro_rules! debug {
+    ($($message:tt)+) => {
+        $crate::log($crate::Level::Debug, ::core::format_args!($($message)+))
+    };
+}
+
+/// Logs what an operator wants to know: `info!("indexed {count} documents")`.
+#[macro_export]
+macro_rules! info {
+    ($($message:tt)+) => {
+        $crate::log($crate::Level::Info, ::core::format_args!($($message)+))
+    };
+}
+
+/// Logs what may need attention.
+#[macro_export]
+macro_rules! warn {
+    ($($message:tt)+) => {
+        $crate::log($crate::Level::Warn, ::core::format_args!($($message)+))
+    };
+}
+
+/// Logs what needs attention.
+#[macro_export]
+macro_rules! error {
+    ($($message:tt)+) => {
+        $crate::log($crate::Level::Error, ::core::format_args!($($message)+))
+    };
 }

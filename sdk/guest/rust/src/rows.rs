@@ -235,7 +235,10 @@ impl<S: Default> Chain<S> {
         }
     }
 
-    #[expect(clippy::expect_used, reason = "filled two lines above; the method that says so is not stable yet")]
+    #[expect(
+        clippy::expect_used,
+        reason = "filled two lines above; the method that says so is not stable yet"
+    )]
     fn get_mut(&mut self, name: &str) -> &mut S {
         let is_here = *self.first.get_or_init(|| Link::empty(name)).name == *name;
         let link = self.first.get_mut().expect("the link that was just read");
@@ -301,7 +304,11 @@ impl TextSlot {
         if self.written.is_empty() {
             return Ok(());
         }
-        let fetched = if self.written.len() == column.len() { Texts::new() } else { taken(self.fetched, || column.texts())? };
+        let fetched = if self.written.len() == column.len() {
+            Texts::new()
+        } else {
+            taken(self.fetched, || column.texts())?
+        };
         let mut texts = Texts::with_capacity(column.len(), self.data.len().max(fetched.bytes()));
         let mut written = self.written.iter().peekable();
         for row in 0..column.len() {
@@ -398,7 +405,7 @@ impl Value for JsonText {
     }
 
     fn store(column: Column<'_>, values: Vec<Option<Self>>) -> Result<()> {
-        column.set_json_texts(&values.into_iter().map(|text| text.map(|text| text.0)).collect())
+        column.set_json_texts(&values.into_iter().map(|text| text.map(|text| text.0)).collect::<Vec<_>>())
     }
 }
 

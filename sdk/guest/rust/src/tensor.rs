@@ -53,7 +53,9 @@ impl Tensor {
     /// # Errors
     /// `invalid_argument` when `data` does not hold product(shape) values.
     pub fn new(dtype: Dtype, shape: Vec<u32>, data: Vec<u8>) -> Result<Self> {
-        let bytes = shape.iter().try_fold(dtype.size(), |bytes, &side| bytes.checked_mul(usize::try_from(side).ok()?));
+        let bytes = shape
+            .iter()
+            .try_fold(dtype.size(), |bytes, &side| bytes.checked_mul(usize::try_from(side).ok()?));
         if bytes != Some(data.len()) {
             let message = format!("{} bytes do not fit a {dtype:?} tensor of shape {shape:?}", data.len());
             return Err(Error::invalid_argument(message));
@@ -217,7 +219,10 @@ impl Matrix {
     /// `invalid_argument` when there are not `rows * width` values.
     pub fn new(rows: usize, width: usize, values: Vec<f32>) -> Result<Self> {
         if rows.checked_mul(width) != Some(values.len()) {
-            return Err(Error::invalid_argument(format!("{} values do not fit {rows} x {width}", values.len())));
+            return Err(Error::invalid_argument(format!(
+                "{} values do not fit {rows} x {width}",
+                values.len()
+            )));
         }
         Ok(Self { rows, width, values })
     }
@@ -272,7 +277,8 @@ impl Matrix {
     }
 
     pub(crate) fn to_stacked(&self) -> Result<Tensor> {
-        let side = |length| u32::try_from(length).map_err(|_| Error::out_of_range("a matrix side passes 2^32"));
+        let side =
+            |length| u32::try_from(length).map_err(|_| Error::out_of_range("a matrix side passes 2^32"));
         Tensor::of(vec![side(self.rows)?, side(self.width)?], &self.values)
     }
 }
@@ -312,9 +318,12 @@ mod tests {
 
     #[test]
     fn a_tensor_fits_its_shape() {
-        for (shape, bytes, fits) in
-            [(vec![], 4, true), (vec![2, 3], 24, true), (vec![2, 3], 20, false), (vec![u32::MAX; 4], 0, false)]
-        {
+        for (shape, bytes, fits) in [
+            (vec![], 4, true),
+            (vec![2, 3], 24, true),
+            (vec![2, 3], 20, false),
+            (vec![u32::MAX; 4], 0, false),
+        ] {
             assert_eq!(Tensor::new(Dtype::Float32, shape, vec![0; bytes]).is_ok(), fits);
         }
         let matrix = Matrix::new(2, 2, vec![1.0, 2.0, 3.0, 4.0]).unwrap();

@@ -92,7 +92,8 @@ impl TestHost {
     /// Adds a list of `rows` documents that was joined into the next requests, after those before.
     #[must_use]
     pub fn input(mut self, executor: &str, rows: u32) -> Self {
-        let start = self.state.request.inputs.last().map_or(0, |(_, start, count)| start.saturating_add(*count));
+        let start =
+            self.state.request.inputs.last().map_or(0, |(_, start, count)| start.saturating_add(*count));
         self.state.request.inputs.push((executor.into(), start, rows));
         self
     }
@@ -113,7 +114,11 @@ impl TestHost {
     ///
     /// # Errors
     /// What the caller would get. The documents of a failed call are gone, as they are in a flow.
-    pub fn call<E: Executor + 'static>(&mut self, endpoint: &str, documents: impl IntoDocuments) -> Result<Reply> {
+    pub fn call<E: Executor + 'static>(
+        &mut self,
+        endpoint: &str,
+        documents: impl IntoDocuments,
+    ) -> Result<Reply> {
         self.state.table = documents.into_documents()?.0;
         self.state.begin();
         let executors = &mut self.executors;

@@ -7,7 +7,7 @@ use crate::host::PackedText;
 use crate::{Error, Result};
 
 /// The values of a text column, some of which may be missing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Texts {
     packed: PackedText,
 }
@@ -21,15 +21,18 @@ pub trait TextValue {
 impl Texts {
     /// No values yet; fill with [`push`](Self::push).
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { packed: PackedText { data: String::new(), ends: Vec::new(), missing: Vec::new() } }
     }
 
     /// No values yet, with room for `rows` values of `bytes` bytes in all.
     #[must_use]
     pub fn with_capacity(rows: usize, bytes: usize) -> Self {
-        let packed =
-            PackedText { data: String::with_capacity(bytes), ends: Vec::with_capacity(rows), missing: Vec::new() };
+        let packed = PackedText {
+            data: String::with_capacity(bytes),
+            ends: Vec::with_capacity(rows),
+            missing: Vec::new(),
+        };
         Self { packed }
     }
 
@@ -118,6 +121,12 @@ impl Texts {
             None => 0,
         };
         self.packed.data.get(start..end)
+    }
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -10,13 +10,13 @@ use crate::{Error, Kind, Level, Tensor};
 pub(crate) use crate::bindings::lockgate::executor::docs::PackedText;
 
 macro_rules! pass {
-    ($($get:ident $set:ident $type:ty,)*) => {
+    ($($get:ident $set:ident $type:ty, $written:ty;)*) => {
         $(
             pub(crate) fn $get(column: &str, start: u32, count: u32) -> Access<$type> {
                 docs::$get(column, start, count).map_err(access)
             }
 
-            pub(crate) fn $set(column: &str, start: u32, values: &$type) -> Access<()> {
+            pub(crate) fn $set(column: &str, start: u32, values: $written) -> Access<()> {
                 docs::$set(column, start, values).map_err(access)
             }
         )*
@@ -24,13 +24,13 @@ macro_rules! pass {
 }
 
 pass! {
-    get_text_packed set_text_packed PackedText,
-    get_bytes set_bytes Vec<Option<Vec<u8>>>,
-    get_integer set_integer Vec<Option<i64>>,
-    get_number set_number Vec<Option<f64>>,
-    get_boolean set_boolean Vec<Option<bool>>,
-    get_json set_json Vec<Option<String>>,
-    get_link set_link Vec<Vec<u32>>,
+    get_text_packed set_text_packed PackedText, &PackedText;
+    get_bytes set_bytes Vec<Option<Vec<u8>>>, &[Option<Vec<u8>>];
+    get_integer set_integer Vec<Option<i64>>, &[Option<i64>];
+    get_number set_number Vec<Option<f64>>, &[Option<f64>];
+    get_boolean set_boolean Vec<Option<bool>>, &[Option<bool>];
+    get_json set_json Vec<Option<String>>, &[Option<String>];
+    get_link set_link Vec<Vec<u32>>, &[Vec<u32>];
 }
 
 pub(crate) fn len() -> u32 {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::host::AccessError;
 use crate::testing::reply::tabulate;
 use crate::testing::table::{Table, Values};
-use crate::{Document, Error, Result, Tensor};
+use crate::{Document, Error, Result, ResultExt, Tensor};
 
 /// What can be a request's documents: `documents![...]`, or typed ones.
 pub trait IntoDocuments {
@@ -21,7 +21,9 @@ pub struct Rows(pub(crate) Table);
 
 impl IntoDocuments for Value {
     fn into_documents(self) -> Result<Rows> {
-        let Self::Array(listed) = self else { return Err(Error::invalid_argument("the documents are no array")) };
+        let Self::Array(listed) = self else {
+            return Err(Error::invalid_argument("the documents are no array"));
+        };
         let mut table = Table::listing(u32::try_from(listed.len())?).map_err(refused)?;
         let mut waiting = vec![(0, listed)];
         while let Some((first, documents)) = waiting.pop() {
@@ -38,11 +40,18 @@ impl<T: Document> IntoDocuments for Vec<T> {
 }
 
 /// Writes documents from row `first` on; those nested in them wait with the rows they got.
-fn fill(table: &mut Table, first: u32, documents: Vec<Value>, waiting: &mut Vec<(u32, Vec<Value>)>) -> Result<()> {
+fn fill(
+    table: &mut Table,
+    first: u32,
+    documents: Vec<Value>,
+    waiting: &mut Vec<(u32, Vec<Value>)>,
+) -> Result<()> {
     let mut numbers = BTreeSet::new();
     let mut cells: BTreeMap<String, Vec<(u32, Value)>> = BTreeMap::new();
     for (row, document) in (first..).zip(documents) {
-        let Value::Object(fields) = document else { return Err(Error::invalid_argument("a document is no object")) };
+        let Value::Object(fields) = document else {
+            return Err(Error::invalid_argument("a document is no object"));
+        };
         for (name, value) in fields {
             if value.is_f64() {
                 numbers.insert(name.clone());
@@ -58,14 +67,16 @@ fn fill(table: &mut Table, first: u32, documents: Vec<Value>, waiting: &mut Vec<
                 "chunks" | "matches" => nested(table, value, waiting)?,
                 _ => parse(&name, value, numbers.contains(&name))?,
             };
-            table.set(&name, row, values).map_err(|error| refused(error).with_details(&name))?;
+            table.set(&name, row, values).map_err(refused).context(format_args!("{name:?}"))?;
         }
     }
     Ok(())
 }
 
 fn nested(table: &mut Table, value: Value, waiting: &mut Vec<(u32, Vec<Value>)>) -> Result<Values> {
-    let Value::Array(documents) = value else { return Err(Error::invalid_argument("nested documents are no array")) };
+    let Value::Array(documents) = value else {
+        return Err(Error::invalid_argument("nested documents are no array"));
+    };
     let count = u32::try_from(documents.len())?;
     let first = table.append(count).map_err(refused)?;
     waiting.push((first, documents));
@@ -93,7 +104,9 @@ fn parse(name: &str, value: Value, is_number: bool) -> Result<Values> {
 
 fn refused(error: AccessError) -> Error {
     match error {
-        AccessError::WrongKind => Error::invalid_argument("a column of the test's documents mixes kinds of values"),
+        AccessError::WrongKind => {
+            Error::invalid_argument("a column of the test's documents mixes kinds of values")
+        }
         AccessError::OutOfRange | AccessError::TooLarge | AccessError::Invalid => {
             Error::invalid_argument("the test's documents do not fit a table")
         }

@@ -64,7 +64,10 @@ impl Reply {
     /// # Errors
     /// `invalid_argument` when a value is no `T`.
     pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>> {
-        self.column(name).into_iter().map(|value| parse_json(&value.to_string(), || name.to_owned())).collect()
+        self.column(name)
+            .into_iter()
+            .map(|value| parse_json(&value.to_string(), || name.to_owned()))
+            .collect()
     }
 
     /// Every document as JSON, nested ones included, without columns that hold no value.
@@ -131,10 +134,15 @@ fn value(table: &Table, name: &str, row: u32, level: usize) -> Value {
         Values::Integer(values) => json!(values.first()),
         Values::Number(values) => json!(values.first()),
         Values::Boolean(values) => json!(values.first()),
-        Values::Json(values) => {
-            values.into_iter().flatten().next().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+        Values::Json(values) => values
+            .into_iter()
+            .flatten()
+            .next()
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default(),
+        Values::Tensor(values) => {
+            json!(values.into_iter().flatten().next().map(|tensor| tensor.to_f32().ok()))
         }
-        Values::Tensor(values) => json!(values.into_iter().flatten().next().map(|tensor| tensor.to_f32().ok())),
         Values::Link(values) => {
             let rows = values.into_iter().flatten().collect::<Vec<_>>();
             if rows.is_empty() || level >= MAX_LEVELS {

@@ -96,7 +96,8 @@ impl Table {
 
     pub(crate) fn append(&mut self, count: u32) -> Access<u32> {
         let first = self.total;
-        self.total = first.checked_add(count).filter(|total| *total <= MAX_ROWS).ok_or(AccessError::TooLarge)?;
+        self.total =
+            first.checked_add(count).filter(|total| *total <= MAX_ROWS).ok_or(AccessError::TooLarge)?;
         let ids = (first..self.total).map(|row| Some(format!("id-{row}"))).collect();
         self.set("id", first, Values::Text(ids))?;
         Ok(first)
@@ -178,7 +179,9 @@ impl Values {
                 let is_json = |text: &String| serde_json::from_str::<IgnoredAny>(text).is_ok();
                 if texts.iter().flatten().all(is_json) { Ok(()) } else { Err(AccessError::Invalid) }
             }
-            Self::Link(links) if links.iter().flatten().any(|row| *row >= total) => Err(AccessError::OutOfRange),
+            Self::Link(links) if links.iter().flatten().any(|row| *row >= total) => {
+                Err(AccessError::OutOfRange)
+            }
             _ => Ok(()),
         }
     }
