@@ -1,0 +1,208 @@
+//! The real `lockgate` as a process: started on a port of its own, read, and ended with the test.
+//!
+//! Each host has a folder of its own for the flow's file. Compiled code is shared by all hosts of a target folder, as
+//! a user's hosts share theirs, so that each component is compiled once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::process::{resident_bytes, signal};
+use crate::shared::target_folder;
+use crate::wait::wait_for;
+
+/// How to start a host.
+#[derive(Debug)]
+pub struct HostOptions {
+    binary: PathBuf,
+    flow: PathBuf,
+    words: Vec<String>,
+    folder: TempDir,
+}
+
+/// A host that serves. Dropping it kills the process.
+#[derive(Debug)]
+pub struct RunningHost {
+    child: Child,
+    pid: u32,
+    address: SocketAddr,
+    ready: Value,
+    lines: Lines,
+    folder: TempDir,
+}
+
+/// What a process has printed, both streams, in the order it was read.
+#[derive(Debug, Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl HostOptions {
+    /// A flow given as text. `{hostile}` and the like in it were already replaced by paths of components.
+    pub fn flow_text(binary: impl Into<PathBuf>, text: &str) -> Self {
+        let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        let flow = folder.path().join("flow.yml");
+        if let Err(error) = std::fs::write(&flow, text) {
+            panic!("cannot write {}: {error}", flow.display());
+        }
+        Self { binary: binary.into(), flow, words: Vec::new(), folder }
+    }
+
+    /// A flow given as a file.
+    pub fn flow_file(binary: impl Into<PathBuf>, flow: impl Into<PathBuf>) -> Self {
+        let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        Self { binary: binary.into(), flow: flow.into(), words: Vec::new(), folder }
+    }
+
+    /// A further word of the command line.
+    #[must_use]
+    pub fn word(mut self, word: &str) -> Self {
+        self.words.push(word.to_owned());
+        self
+    }
+
+    /// Starts the host and waits until it serves.
+    pub async fn start(self) -> RunningHost {
+        let binary = self.binary.display().to_string();
+        match self.try_start().await {
+            Ok(host) => host,
+            Err(words) => panic!("{binary} up did not come to serve; it said:\n{words}"),
+        }
+    }
+
+    /// Starts the host; the error is all it said before it ended.
+    pub async fn try_start(self) -> Result<RunningHost, String> {
+        let mut command = lockgate(&self.binary);
+        command.arg("up").arg(&self.flow).args(["--port", "0", "--json"]).args(&self.words);
+        command.current_dir(self.folder.path()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
+        let lines = Lines::default();
+        lines.read(child.stderr.take());
+        lines.read(child.stdout.take());
+        let ready = wait_for("the readiness line", async || {
+            let ready = lines.first_json("address");
+            let ended = child.try_wait().ok().flatten().is_some();
+            if ready.is_some() || ended { Some(ready) } else { None }
+        })
+        .await;
+        let Some(ready) = ready else { return Err(lines.all()) };
+        let address = ready.get("address").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("no address in the readiness line {ready}"));
+        let pid = child.id().unwrap_or_default();
+        Ok(RunningHost { child, pid, address, ready, lines, folder: self.folder })
+    }
+}
+
+/// The command with both streams caught and an environment that does not depend on who runs the tests.
+pub fn lockgate(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .env_remove("LOCKGATE_LOG")
+        .env("LOCKGATE_CACHE_DIR", target_folder().join("lockgate-test-cache"))
+        .env("NO_COLOR", "1")
+        .env("COLUMNS", "100")
+        .env("CARGO_TARGET_DIR", target_folder());
+    command
+}
+
+impl RunningHost {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// An absolute URL for a path with its leading slash.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The line with which it said that it serves.
+    pub fn ready(&self) -> &Value {
+        &self.ready
+    }
+
+    /// The folder in which it runs and in which a flow given as text lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Bytes of memory that it holds now.
+    pub fn resident_bytes(&self) -> u64 {
+        resident_bytes(self.pid).unwrap_or_else(|| panic!("the host is gone; it said:\n{}", self.logs()))
+    }
+
+    /// Everything it has said so far.
+    pub fn logs(&self) -> String {
+        self.lines.all()
+    }
+
+    /// Waits until it has said a line that contains `text`; gives the line.
+    pub async fn wait_for_log(&self, text: &str) -> String {
+        wait_for(&format!("the host to say {text:?}"), async || self.lines.find(text)).await
+    }
+
+    /// Whether the process lives.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_none())
+    }
+
+    /// Asks it to drain and end.
+    pub fn terminate(&self) {
+        signal(self.pid, "TERM");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        wait_for("the host to end", async || self.child.try_wait().ok().flatten()).await
+    }
+}
+
+impl Lines {
+    /// Reads a stream to its end: a full pipe would stop the process.
+    fn read(&self, stream: Option<impl AsyncRead + Unpin + Send + 'static>) {
+        let Some(stream) = stream else { return };
+        let lines = self.clone();
+        let reader = async move {
+            let (mut reader, mut line) = (BufReader::new(stream), Vec::new());
+            while reader.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
+                lines.push(String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned());
+                line.clear();
+            }
+        };
+        // Ends with the stream, and the stream with the process.
+        drop(tokio::runtime::Handle::current().spawn(reader));
+    }
+
+    fn push(&self, line: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    fn find(&self, text: &str) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|line| line.contains(text)).cloned()
+    }
+
+    /// The first line that is a JSON object with that key.
+    fn first_json(&self, key: &str) -> Option<Value> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines
+            .iter()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find(|line| line.get(key).is_some())
+    }
+
+    fn all(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+    }
+}

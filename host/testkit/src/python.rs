@@ -1,0 +1,62 @@
+//! The Python environment in which the real Jina runs: made once per list of requirements, kept in the target folder.
+//!
+//! Needs `python3` with `venv`, and the package index the first time. Nothing is installed outside the target folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+
+use crate::shared::{lock, target_folder};
+
+/// The interpreter of an environment with exactly these requirements, or one line that says what is missing.
+pub fn jina_python(requirements: &Path) -> Result<PathBuf, String> {
+    static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    PYTHON.get_or_init(|| make(requirements)).clone()
+}
+
+fn make(requirements: &Path) -> Result<PathBuf, String> {
+    let _lock = lock("lockgate-venv-jina");
+    let list = std::fs::read(requirements)
+        .map_err(|error| format!("cannot read {}: {error}", requirements.display()))?;
+    let digest: String = Sha256::digest(&list).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let folder = target_folder().join(format!("venv-jina-{digest}"));
+    let python = folder.join("bin").join("python");
+    let complete = folder.join("complete");
+    if complete.is_file() && runs(&python) {
+        return Ok(python);
+    }
+    let missing = "this test needs python3 (3.8 to 3.11, with venv) and access to the Python package index";
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
+        .map_err(|why| format!("{missing}: python3 -m venv failed: {why}"))?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--no-deps", "-r"]).arg(requirements))
+        .map_err(|why| format!("{missing}: pip install failed: {why}"))?;
+    std::fs::write(&complete, b"")
+        .map_err(|error| format!("cannot write {}: {error}", complete.display()))?;
+    Ok(python)
+}
+
+fn runs(python: &Path) -> bool {
+    Command::new(python)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+}
+
+/// Runs to the end; the error is the last line the program wrote.
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command
+        .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = [output.stdout, output.stderr].concat();
+    let words = String::from_utf8_lossy(&words).into_owned();
+    Err(words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned())
+}

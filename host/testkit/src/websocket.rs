@@ -1,0 +1,49 @@
+//! A WebSocket client for tests: frames in, frames out.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+pub use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::wait::PATIENCE;
+
+/// An open connection.
+#[derive(Debug)]
+pub struct WebSocket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl WebSocket {
+    /// Connects to `/` and asks for the subprotocol `json` or `bytes`.
+    pub async fn open(address: SocketAddr, subprotocol: Option<&'static str>) -> Self {
+        let request = format!("ws://{address}/").into_client_request();
+        let mut request = request.unwrap_or_else(|error| panic!("no WebSocket request: {error}"));
+        if let Some(subprotocol) = subprotocol {
+            request
+                .headers_mut()
+                .insert("sec-websocket-protocol", http::HeaderValue::from_static(subprotocol));
+        }
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((stream, _)) => Self(stream),
+            Err(error) => panic!("cannot open a WebSocket to {address}: {error}"),
+        }
+    }
+
+    /// Sends one message; false when the other side has closed.
+    pub async fn send(&mut self, message: Message) -> bool {
+        self.0.send(message).await.is_ok()
+    }
+
+    /// The next message, pings left out; none at the end.
+    pub async fn next(&mut self) -> Option<Message> {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.0.next()).await;
+            match next.unwrap_or_else(|_| panic!("the WebSocket said nothing in time"))? {
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(message) => return Some(message),
+                Err(_) => return None,
+            }
+        }
+    }
+}
