@@ -25,7 +25,7 @@ const BATCHES: usize = 51;
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let bytes = match arguments.next() {
-        Some(path) => std::fs::read(path)?,
+        Some(path) => wat::parse_file(path)?,
         None => guest::Guest::calling(guest::OK).bytes(),
     };
     let runtime = Runtime::new(RuntimeOptions::default())?;

@@ -92,6 +92,69 @@ async fn emitted_documents_arrive_under_backpressure() {
     pool.invoke(invocation()).await.unwrap();
 }
 
+/// Everything that is logged while a test's thread holds this.
+#[derive(Clone, Default)]
+struct Captured(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_log_flood_is_bounded_and_told() {
+    const FLOOD: &str = r#"(local $i i32)
+      (loop $l
+        (call $log (i32.const 2) (i32.const 500) (i32.const 11))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br_if $l (i32.lt_u (local.get $i) (i32.const 1000))))
+      (call $log (i32.const 4) (i32.const 500) (i32.const 11))
+      (unreachable)"#;
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let guest = Guest { items: r#"(data (i32.const 500) "hello\0a\1b[2J!")"#, ..Guest::calling(FLOOD) };
+    let limits = Limits { log_lines: 3, ..Limits::default() };
+    let problem = fails(&pool_with(&guest, limits, options(InstanceMode::Reused, 1))).await;
+    assert_eq!(problem.hint(), Some(r"its last words: hello\n\u{1b}[2J!"));
+    let text = String::from_utf8(captured.0.lock().clone()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let line = r#" INFO lockgate::guest: hello\n\u{1b}[2J! executor="ex" request="r1""#;
+    assert_eq!(lines.get(..3), Some([line; 3].as_slice()), "{text}");
+    assert_eq!(
+        lines.get(3..),
+        Some([r#" WARN lockgate::guest: 998 more lines dropped executor="ex" request="r1""#].as_slice())
+    );
+}
+
+#[test]
+fn metrics_are_bounded() {
+    use crate::{GuestMetric, MetricKind};
+    let metrics = crate::metrics::GuestMetrics::default();
+    let executor = "ex".parse().unwrap();
+    let record = |kind, name: &str, value| metrics.record(&executor, kind, name, value, &[]);
+    record(MetricKind::Counter, "hits", 2.0);
+    record(MetricKind::Counter, "hits", 3.0);
+    record(MetricKind::Gauge, "hits", 3.0);
+    record(MetricKind::Gauge, "depth", 3.0);
+    record(MetricKind::Gauge, "depth", 1.0);
+    record(MetricKind::Counter, "bad name\n", 1.0);
+    record(MetricKind::Counter, "nan", f64::NAN);
+    (0..100).for_each(|index| record(MetricKind::Counter, &format!("name-{index}"), 1.0));
+    let (book, dropped) = metrics.read();
+    assert_eq!(book.get("hits"), Some(&GuestMetric { kind: MetricKind::Counter, value: 5.0, count: 2 }));
+    assert_eq!(book.get("depth"), Some(&GuestMetric { kind: MetricKind::Gauge, value: 1.0, count: 2 }));
+    assert_eq!((book.len(), dropped), (64, 3 + 38));
+}
+
 #[test]
 fn log_lines_are_escaped_cut_and_counted() {
     let check = |text: &str, limit: usize, expected: &str| {
