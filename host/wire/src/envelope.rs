@@ -61,3 +61,18 @@ pub struct Route {
     /// Why it failed there, if it did.
     pub failure: Option<Problem>,
 }
+
+/// A reply as a client reads it.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The id under which the request was served.
+    pub request_id: String,
+    /// The request's parameters, results included.
+    pub parameters: Parameters,
+    /// Which executors were passed, `gateway` first.
+    pub routes: Vec<Route>,
+    /// The failure that ended the flow, if one did.
+    pub failure: Option<Problem>,
+    /// The documents.
+    pub documents: DocumentList,
+}

@@ -4,3 +4,6 @@
 //! a stranger's: decoders bound depth, counts and sizes before they allocate.
 
 pub mod envelope;
+pub mod grpc;
+pub mod json;
+pub mod proto;
