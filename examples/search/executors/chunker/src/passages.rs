@@ -12,6 +12,9 @@ use crate::sentences::{cut, sentences, words};
 /// How much longer than other passages one block of code may be.
 const CODE_FACTOR: usize = 4;
 
+/// Bytes of one heading that every passage under it carries.
+const HEADING_BYTES: usize = 200;
+
 /// One passage of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Passage {
@@ -127,7 +130,9 @@ impl Writer {
     fn heading(&mut self, level: u8, text: &str) {
         self.end_section();
         self.headings.retain(|(above, _)| *above < level);
-        self.headings.push((level, plain(text)));
+        let mut heading = plain(text);
+        heading.truncate(heading.floor_char_boundary(HEADING_BYTES));
+        self.headings.push((level, heading));
     }
 
     fn add(&mut self, piece: &Piece<'_>) {

@@ -78,7 +78,7 @@ impl Features {
             let [first, second] = pair else { continue };
             // Across the end of a sentence, or within one compound, there is no pair.
             let between = text.get(first.end..second.start);
-            if between.is_some_and(|between| !between.contains(['.', '!', '?', ';'])) {
+            if between.is_some_and(|between| !between.contains(['.', '!', '?', ';', '|'])) {
                 *self.pairs.entry((first.stem.clone(), second.stem.clone())).or_default() += count;
             }
         }

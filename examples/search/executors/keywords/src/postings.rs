@@ -1,9 +1,10 @@
 //! An inverted index that ranks by BM25: which passages hold a word, and how often.
 //!
 //! A passage is a slot number that the shelf gives. Memory: about twelve bytes for each different word of each passage,
-//! and each different word once.
+//! and each different word once, for as long as some passage holds it.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// How much repeated words and long passages count.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +19,22 @@ pub(crate) struct Weights {
 #[derive(Debug)]
 pub(crate) struct Postings {
     weights: Weights,
-    terms: BTreeMap<Box<str>, u32>,
-    /// By term: the passages that hold it, in no order.
-    holders: Vec<Vec<Holder>>,
+    numbers: BTreeMap<Rc<str>, u32>,
+    /// By number.
+    terms: Vec<Term>,
+    /// Numbers of terms that no passage holds any more.
+    free: Vec<u32>,
     /// By slot; none where nothing is.
     passages: Vec<Option<Passage>>,
     count: usize,
     length: f64,
+}
+
+/// A word, and the passages that hold it in no order.
+#[derive(Debug)]
+struct Term {
+    word: Rc<str>,
+    holders: Vec<Holder>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,17 +54,18 @@ impl Postings {
     pub(crate) const fn new(weights: Weights) -> Self {
         Self {
             weights,
-            terms: BTreeMap::new(),
-            holders: Vec::new(),
+            numbers: BTreeMap::new(),
+            terms: Vec::new(),
+            free: Vec::new(),
             passages: Vec::new(),
             count: 0,
             length: 0.0,
         }
     }
 
-    /// Different words ever seen.
+    /// Different words.
     pub(crate) fn words(&self) -> usize {
-        self.terms.len()
+        self.numbers.len()
     }
 
     /// Adds a passage in a free slot: its words and how often each counts.
@@ -62,8 +73,8 @@ impl Postings {
         let Ok(number) = u32::try_from(slot) else { return };
         let mut terms = Vec::with_capacity(words.len());
         for (word, count) in words {
-            let term = self.term(word);
-            if let Some(holders) = self.holders.get_mut(term as usize) {
+            let term = self.number(word);
+            if let Some(Term { holders, .. }) = self.terms.get_mut(term as usize) {
                 holders.push(Holder { slot: number, count: *count });
                 terms.push(term);
             }
@@ -82,9 +93,12 @@ impl Postings {
     /// Takes a passage out.
     pub(crate) fn remove(&mut self, slot: usize) {
         let Some(passage) = self.passages.get_mut(slot).and_then(Option::take) else { return };
-        for term in passage.terms {
-            if let Some(holders) = self.holders.get_mut(term as usize) {
-                holders.retain(|holder| holder.slot as usize != slot);
+        for number in passage.terms {
+            let Some(term) = self.terms.get_mut(number as usize) else { continue };
+            term.holders.retain(|holder| holder.slot as usize != slot);
+            if term.holders.is_empty() {
+                self.numbers.remove(&term.word);
+                self.free.push(number);
             }
         }
         self.count -= 1;
@@ -97,9 +111,8 @@ impl Postings {
         #[expect(clippy::cast_precision_loss, reason = "fewer passages than 2^52")]
         let average = (self.length / self.count.max(1) as f64).max(1.0);
         for word in query {
-            let Some(holders) = self.terms.get(word).and_then(|term| self.holders.get(*term as usize)) else {
-                continue;
-            };
+            let term = self.numbers.get(word).and_then(|number| self.terms.get(*number as usize));
+            let Some(Term { holders, .. }) = term else { continue };
             let rarity = rarity(self.count, holders.len());
             for holder in holders {
                 let slot = holder.slot as usize;
@@ -119,14 +132,19 @@ impl Postings {
         count * (k1 + 1.0) / (count + k1 * (1.0 - b + b * length))
     }
 
-    fn term(&mut self, word: &str) -> u32 {
-        if let Some(term) = self.terms.get(word) {
-            return *term;
+    /// The number of a word, a free one if the word is new.
+    fn number(&mut self, word: &str) -> u32 {
+        if let Some(number) = self.numbers.get(word) {
+            return *number;
         }
-        let term = u32::try_from(self.holders.len()).unwrap_or(u32::MAX);
-        self.terms.insert(word.into(), term);
-        self.holders.push(Vec::new());
-        term
+        let number = self.free.pop().unwrap_or_else(|| u32::try_from(self.terms.len()).unwrap_or(u32::MAX));
+        let term = Term { word: word.into(), holders: Vec::new() };
+        self.numbers.insert(Rc::clone(&term.word), number);
+        match self.terms.get_mut(number as usize) {
+            Some(place) => *place = term,
+            None => self.terms.push(term),
+        }
+        number
     }
 }
 
@@ -185,6 +203,10 @@ mod tests {
         let other = postings(&["a b", "", "b c"]);
         assert_eq!(one.rank(["c"].into_iter()).len(), 1);
         assert_eq!(one.rank(["a"].into_iter()).len(), other.rank(["a"].into_iter()).len());
+        assert_eq!((one.words(), other.words()), (3, 3));
+        one.remove(2);
+        assert_eq!(one.words(), 2);
+        one.add(2, &words("b c"));
         one.add(1, &words("a c"));
         let fresh = postings(&["a b", "a c", "b c"]);
         assert_eq!(one.rank(["a", "c"].into_iter()), fresh.rank(["a", "c"].into_iter()));
