@@ -3,6 +3,7 @@
 //! A column is fetched whole when a row first asks for it, and written back whole, once, after the
 //! last row; when the loop fails nothing is written. Memory: the columns that the loop touches.
 
+use std::any::Any;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ impl Documents {
     /// # Errors
     /// The first of `work`, or that of reading or writing a column.
     pub fn for_each(&mut self, mut work: impl FnMut(&mut DocumentRow<'_>) -> Result<()>) -> Result<()> {
-        let mut sheet = Sheet { count: host::len(), ..Sheet::default() };
+        let mut sheet = Sheet { count: host::len(), slots: Chain::default() };
         for row in 0..sheet.count as usize {
             work(&mut DocumentRow { row, sheet: &mut sheet })?;
         }
@@ -34,7 +35,7 @@ impl Documents {
 }
 
 macro_rules! plain {
-    ($($get:ident $set:ident $chain:ident $type:ty,)*) => {
+    ($($get:ident $set:ident $type:ty,)*) => {
         impl DocumentRow<'_> {
             $(
                 #[doc = concat!("The value of a column as `", stringify!($type), "`, `None` without one.")]
@@ -42,12 +43,12 @@ macro_rules! plain {
                 /// # Errors
                 /// `invalid_argument` when the column has another kind.
                 pub fn $get(&self, column: &str) -> Result<Option<$type>> {
-                    Ok(self.sheet.$chain.get(column).read(self.row, self.sheet.column(column))?.copied())
+                    Ok(self.sheet.slots.get::<Slot<$type>>(column).read(self.row, self.sheet.column(column))?.copied())
                 }
 
                 #[doc = concat!("Writes a value of a `", stringify!($type), "` column, `None` to remove it.")]
                 pub fn $set(&mut self, column: &str, value: impl Into<Option<$type>>) {
-                    self.sheet.$chain.get_mut(column).write(self.row, value.into());
+                    self.sheet.slots.get_mut::<Slot<$type>>(column).write(self.row, value.into());
                 }
             )*
         }
@@ -55,9 +56,9 @@ macro_rules! plain {
 }
 
 plain! {
-    integer set_integer integers i64,
-    number set_number numbers f64,
-    boolean set_boolean booleans bool,
+    integer set_integer i64,
+    number set_number f64,
+    boolean set_boolean bool,
 }
 
 impl DocumentRow<'_> {
@@ -93,12 +94,12 @@ impl DocumentRow<'_> {
     /// # Errors
     /// `invalid_argument` when the column has another kind.
     pub fn text_of(&self, column: &str) -> Result<Option<&str>> {
-        self.sheet.texts.get(column).read(self.row, self.sheet.column(column))
+        self.sheet.slots.get::<TextSlot>(column).read(self.row, self.sheet.column(column))
     }
 
     /// Writes a value of a text column, `None` to remove it.
     pub fn set_text_of(&mut self, column: &str, value: impl TextValue) {
-        self.sheet.texts.get_mut(column).write(self.row, value);
+        self.sheet.slots.get_mut::<TextSlot>(column).write(self.row, value);
     }
 
     /// The value of a bytes column, `None` without one.
@@ -106,12 +107,17 @@ impl DocumentRow<'_> {
     /// # Errors
     /// `invalid_argument` when the column has another kind.
     pub fn bytes(&self, column: &str) -> Result<Option<&[u8]>> {
-        Ok(self.sheet.bytes.get(column).read(self.row, self.sheet.column(column))?.map(Vec::as_slice))
+        Ok(self
+            .sheet
+            .slots
+            .get::<Slot<Vec<u8>>>(column)
+            .read(self.row, self.sheet.column(column))?
+            .map(Vec::as_slice))
     }
 
     /// Writes a value of a bytes column, `None` to remove it.
     pub fn set_bytes(&mut self, column: &str, value: impl Into<Option<Vec<u8>>>) {
-        self.sheet.bytes.get_mut(column).write(self.row, value.into());
+        self.sheet.slots.get_mut::<Slot<Vec<u8>>>(column).write(self.row, value.into());
     }
 
     /// The tags as `T`, its default when the document has none.
@@ -146,7 +152,7 @@ impl DocumentRow<'_> {
     /// `invalid_argument` when the column has another kind or the value is no `T`.
     pub fn json<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>> {
         let whole = self.sheet.column(column);
-        let text = self.sheet.json.get(column).read(self.row, whole)?;
+        let text = self.sheet.slots.get::<Slot<JsonText>>(column).read(self.row, whole)?;
         text.map(|text| whole.parse(self.row, &text.0)).transpose()
     }
 
@@ -156,7 +162,7 @@ impl DocumentRow<'_> {
     /// `internal` when the value has no JSON form.
     pub fn set_json(&mut self, column: &str, value: impl Serialize) -> Result<()> {
         let text = json_text(&value)?.map(JsonText);
-        self.sheet.json.get_mut(column).write(self.row, text);
+        self.sheet.slots.get_mut::<Slot<JsonText>>(column).write(self.row, text);
         Ok(())
     }
 
@@ -165,12 +171,12 @@ impl DocumentRow<'_> {
     /// # Errors
     /// `invalid_argument` when the column has another kind.
     pub fn tensor(&self, column: &str) -> Result<Option<&Tensor>> {
-        self.sheet.tensors.get(column).read(self.row, self.sheet.column(column))
+        self.sheet.slots.get::<Slot<Tensor>>(column).read(self.row, self.sheet.column(column))
     }
 
     /// Writes a value of a tensor column, `None` to remove it.
     pub fn set_tensor(&mut self, column: &str, value: impl Into<Option<Tensor>>) {
-        self.sheet.tensors.get_mut(column).write(self.row, value.into());
+        self.sheet.slots.get_mut::<Slot<Tensor>>(column).write(self.row, value.into());
     }
 
     /// Writes the embedding.
@@ -180,16 +186,10 @@ impl DocumentRow<'_> {
 }
 
 /// Everything the loop has fetched and written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sheet {
     count: u32,
-    texts: Chain<TextSlot>,
-    bytes: Chain<Slot<Vec<u8>>>,
-    integers: Chain<Slot<i64>>,
-    numbers: Chain<Slot<f64>>,
-    booleans: Chain<Slot<bool>>,
-    json: Chain<Slot<JsonText>>,
-    tensors: Chain<Slot<Tensor>>,
+    slots: Chain,
 }
 
 impl Sheet {
@@ -198,38 +198,43 @@ impl Sheet {
     }
 
     fn write_back(self) -> Result<()> {
-        let count = self.count;
-        self.texts.drain(|name, slot| slot.write_back(Column::new(name, 0, count)))?;
-        self.bytes.drain(|name, slot| slot.write_back(Column::new(name, 0, count)))?;
-        self.integers.drain(|name, slot| slot.write_back(Column::new(name, 0, count)))?;
-        self.numbers.drain(|name, slot| slot.write_back(Column::new(name, 0, count)))?;
-        self.booleans.drain(|name, slot| slot.write_back(Column::new(name, 0, count)))?;
-        self.json.drain(|name, slot| slot.write_back(Column::new(name, 0, count)))?;
-        self.tensors.drain(|name, slot| slot.write_back(Column::new(name, 0, count)))
+        let mut chain = self.slots;
+        while let Some(link) = chain.first.into_inner() {
+            let Link { name, slot, next } = *link;
+            slot.write_back(Column::new(&name, 0, self.count))?;
+            chain = next;
+        }
+        Ok(())
     }
 }
 
-/// Slots by column name. Grows behind a shared reference and never moves a slot, so that a row may
-/// hold a borrowed value of one column while it asks for another.
-#[derive(Debug)]
-struct Chain<S> {
-    first: OnceCell<Box<Link<S>>>,
+/// A column of one kind that the loop touches. Behind `dyn`, so that a component contains the code
+/// of the kinds that it uses and of no other.
+trait Touched: Any + std::fmt::Debug {
+    fn write_back(self: Box<Self>, column: Column<'_>) -> Result<()>;
+}
+
+/// Slots by column name and kind. Grows behind a shared reference and never moves a slot, so that a
+/// row may hold a borrowed value of one column while it asks for another.
+#[derive(Debug, Default)]
+struct Chain {
+    first: OnceCell<Box<Link>>,
 }
 
 #[derive(Debug)]
-struct Link<S> {
+struct Link {
     name: Box<str>,
-    slot: S,
-    next: Chain<S>,
+    slot: Box<dyn Touched>,
+    next: Chain,
 }
 
-impl<S: Default> Chain<S> {
-    fn get(&self, name: &str) -> &S {
+impl Chain {
+    fn get<S: Touched + Default>(&self, name: &str) -> &S {
         let mut chain = self;
         loop {
-            let link = chain.first.get_or_init(|| Link::empty(name));
-            if &*link.name == name {
-                return &link.slot;
+            let link = chain.first.get_or_init(|| Link::empty::<S>(name));
+            if let Some(slot) = link.slot::<S>(name) {
+                return slot;
             }
             chain = &link.next;
         }
@@ -237,34 +242,28 @@ impl<S: Default> Chain<S> {
 
     #[expect(
         clippy::expect_used,
-        reason = "filled two lines above; the method that says so is not stable yet"
+        reason = "found two lines above; the borrow checker cannot return it from there"
     )]
-    fn get_mut(&mut self, name: &str) -> &mut S {
-        let is_here = *self.first.get_or_init(|| Link::empty(name)).name == *name;
+    fn get_mut<S: Touched + Default>(&mut self, name: &str) -> &mut S {
+        let is_here = self.first.get_or_init(|| Link::empty::<S>(name)).slot::<S>(name).is_some();
         let link = self.first.get_mut().expect("the link that was just read");
-        if is_here { &mut link.slot } else { link.next.get_mut(name) }
-    }
-
-    fn drain(self, mut each: impl FnMut(&str, S) -> Result<()>) -> Result<()> {
-        let mut chain = self;
-        while let Some(link) = chain.first.into_inner() {
-            let Link { name, slot, next } = *link;
-            each(&name, slot)?;
-            chain = next;
+        if is_here {
+            let slot: &mut dyn Any = &mut *link.slot;
+            slot.downcast_mut().expect("the slot that was just found")
+        } else {
+            link.next.get_mut(name)
         }
-        Ok(())
     }
 }
 
-impl<S> Default for Chain<S> {
-    fn default() -> Self {
-        Self { first: OnceCell::new() }
+impl Link {
+    fn empty<S: Touched + Default>(name: &str) -> Box<Self> {
+        Box::new(Self { name: name.into(), slot: Box::new(S::default()), next: Chain::default() })
     }
-}
 
-impl<S: Default> Link<S> {
-    fn empty(name: &str) -> Box<Self> {
-        Box::new(Self { name: name.into(), slot: S::default(), next: Chain::default() })
+    fn slot<S: Touched>(&self, name: &str) -> Option<&S> {
+        let slot: &dyn Any = &*self.slot;
+        slot.downcast_ref().filter(|_| *self.name == *name)
     }
 }
 
@@ -299,8 +298,10 @@ impl TextSlot {
         self.data.push_str(value.unwrap_or_default());
         self.written.push(Written { row, start, missing: value.is_none() });
     }
+}
 
-    fn write_back(self, column: Column<'_>) -> Result<()> {
+impl Touched for TextSlot {
+    fn write_back(self: Box<Self>, column: Column<'_>) -> Result<()> {
         if self.written.is_empty() {
             return Ok(());
         }
@@ -349,8 +350,10 @@ impl<T: Value> Slot<T> {
         self.written.pop_if(|(last, _)| *last == row);
         self.written.push((row, value));
     }
+}
 
-    fn write_back(self, column: Column<'_>) -> Result<()> {
+impl<T: Value> Touched for Slot<T> {
+    fn write_back(self: Box<Self>, column: Column<'_>) -> Result<()> {
         if self.written.is_empty() {
             return Ok(());
         }
@@ -372,7 +375,7 @@ impl<T: Value> Slot<T> {
 struct JsonText(String);
 
 /// A type whose values one column kind holds.
-trait Value: Sized {
+trait Value: Sized + std::fmt::Debug + 'static {
     fn fetch(column: Column<'_>) -> Result<Vec<Option<Self>>>;
     fn store(column: Column<'_>, values: Vec<Option<Self>>) -> Result<()>;
 }
