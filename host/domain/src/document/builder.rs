@@ -90,6 +90,8 @@ pub struct DocumentListBuilder {
     columns: Vec<Draft>,
     /// Where the last field was found: documents repeat their fields in one order.
     cursor: usize,
+    /// Names that no value has come for yet.
+    declared: Vec<Arc<str>>,
     limits: Limits,
 }
 
@@ -122,7 +124,7 @@ struct Spans {
 impl DocumentListBuilder {
     /// An empty list that keeps `limits.documents` and `limits.columns`.
     pub fn new(limits: Limits) -> Self {
-        Self { rows: 0, roots: Vec::new(), columns: Vec::new(), cursor: 0, limits }
+        Self { rows: 0, roots: Vec::new(), columns: Vec::new(), cursor: 0, declared: Vec::new(), limits }
     }
 
     /// Adds a document to the list; gives its row.
@@ -141,6 +143,24 @@ impl DocumentListBuilder {
         self.rows += 1;
         self.check_cells()?;
         Ok(row)
+    }
+
+    /// Names a field that may hold no value in any document, so that answers can say so. Without a value its column
+    /// is blank and its kind undecided: whoever writes first decides it.
+    pub fn declare(&mut self, name: &str) -> Result<(), BuildError> {
+        let known = self.columns.iter().any(|draft| &*draft.name == name)
+            || self.declared.iter().any(|declared| &**declared == name);
+        if known {
+            return Ok(());
+        }
+        if self.columns.len() + self.declared.len() >= self.limits.columns as usize {
+            return Err(BuildError::TooManyColumns { limit: self.limits.columns });
+        }
+        if name.is_empty() || name.len() > Column::MAX_NAME_BYTES {
+            return Err(BuildError::BadName { len: name.len() });
+        }
+        self.declared.push(name.into());
+        Ok(())
     }
 
     /// Keeps the caller's own type name of a field, if the field has a column.
@@ -238,7 +258,13 @@ impl DocumentListBuilder {
     }
 
     /// The list, in canonical order.
-    pub fn finish(self) -> Result<DocumentList, BuildError> {
+    pub fn finish(mut self) -> Result<DocumentList, BuildError> {
+        for name in std::mem::take(&mut self.declared) {
+            if self.columns.iter().all(|draft| draft.name != name) {
+                let kind = names::well_known_kind(&name).unwrap_or(Kind::Json);
+                self.columns.push(Draft { name, hint: None, values: DraftValues::empty(kind) });
+            }
+        }
         let columns = self.columns.into_iter().map(Draft::seal).collect::<Result<Vec<_>, _>>()?;
         Ok(arrange(&self.roots, self.rows, columns, &self.limits)?)
     }

@@ -137,7 +137,10 @@ fn stack(lists: &[&DocumentList], limits: &Limits) -> Result<Stacked, BuildError
     for list in lists {
         for column in list.columns() {
             if columns.iter().all(|done| done.name() != column.name()) {
-                columns.push(stack_column(column, lists, &starts)?);
+                // A column without values says nothing about its kind.
+                let twins = lists.iter().filter_map(|list| list.column(column.name()));
+                let decided = twins.into_iter().find(|twin| !twin.is_blank()).unwrap_or(column);
+                columns.push(stack_column(decided, lists, &starts)?);
             }
         }
     }

@@ -414,12 +414,18 @@ impl Overlay {
     fn values(&self, name: &str, kind: Kind) -> Access<Option<&Values>> {
         match self.sealed(name) {
             Some(values) if values.kind() == kind => Ok(Some(values)),
+            Some(_) if self.is_undecided(name) => Ok(None),
             Some(_) => Err(AccessError::WrongKind),
             None => match self.edit(name) {
                 Some(edit) if edit.draft.kind() != kind => Err(AccessError::WrongKind),
                 _ => Ok(None),
             },
         }
+    }
+
+    /// Whether a column exists only by name: the first write decides its kind.
+    fn is_undecided(&self, name: &str) -> bool {
+        self.edit(name).is_none() && self.base.column(name).is_some_and(Column::is_blank)
     }
 
     fn texts(&self, name: &str, kind: Kind, start: u32, count: u32) -> Access<Vec<Option<&str>>> {
@@ -464,7 +470,12 @@ impl Overlay {
         let existing = self.edit(name).map(|edit| edit.draft.kind());
         let existing = existing.or_else(|| self.base.column(name).map(Column::kind));
         if let Some(existing) = existing {
-            return if existing == kind { Ok(()) } else { Err(AccessError::WrongKind) };
+            let fits = existing == kind || self.is_undecided(name);
+            return if fits && names::well_known_kind(name).is_none_or(|expected| expected == kind) {
+                Ok(())
+            } else {
+                Err(AccessError::WrongKind)
+            };
         }
         if name.is_empty() || name.len() > Column::MAX_NAME_BYTES {
             return Err(AccessError::Invalid);
@@ -506,7 +517,8 @@ impl Overlay {
         let copied = if self.edit(name).is_some() { 0 } else { u64::from(before) * cells::CELL_BYTES };
         self.charge(bytes.saturating_add(growth).saturating_add(copied))?;
         if self.edit(name).is_none() {
-            let values = self.base.column(name).map(|column| column.values().clone());
+            let base = self.base.column(name).map(Column::values);
+            let values = base.filter(|values| values.kind() == kind).cloned();
             self.push_edit(name, Draft::of(kind, values));
         }
         if let Some(edit) = self.edit_mut(name) {
