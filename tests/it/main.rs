@@ -1,1 +1,17 @@
 //! Integration tests: the real binary, real guests, real clients.
+//!
+//! One binary with one module per promise. Each test starts a host of its own on a free port; guests, compiled code
+//! and the Python environment are made once and kept in the target folder (see `lockgate-testkit`).
+#![cfg(test)]
+
+mod clients;
+mod command_line;
+mod departures;
+mod examples;
+mod grpc;
+mod isolation;
+mod jina;
+mod lifecycle;
+mod protocols;
+mod refused_components;
+mod support;

@@ -74,19 +74,31 @@ impl HostOptions {
         }
     }
 
+    /// Starts the host with the words that a person reads instead of the readiness line.
+    pub async fn start_pretty(self) -> RunningHost {
+        match self.launch(&[], Lines::address_in_words).await {
+            Ok(host) => host,
+            Err(words) => panic!("the host did not come to serve; it said:\n{words}"),
+        }
+    }
+
     /// Starts the host; the error is all it said before it ended.
     pub async fn try_start(self) -> Result<RunningHost, String> {
+        self.launch(&["--json"], |lines| lines.first_json("address")).await
+    }
+
+    async fn launch(self, words: &[&str], ready: fn(&Lines) -> Option<Value>) -> Result<RunningHost, String> {
         let mut command = lockgate(&self.binary);
-        command.arg("up").arg(&self.flow).args(["--port", "0", "--json"]).args(&self.words);
+        command.arg("up").arg(&self.flow).args(["--port", "0"]).args(words).args(&self.words);
         command.current_dir(self.folder.path()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
         let lines = Lines::default();
         lines.read(child.stderr.take());
         lines.read(child.stdout.take());
         let ready = wait_for("the readiness line", async || {
-            let ready = lines.first_json("address");
             let ended = child.try_wait().ok().flatten().is_some();
-            if ready.is_some() || ended { Some(ready) } else { None }
+            let ready = ready(&lines);
+            if ready.is_some() || (ended && lines.are_complete()) { Some(ready) } else { None }
         })
         .await;
         let Some(ready) = ready else { return Err(lines.all()) };
@@ -191,6 +203,19 @@ impl Lines {
 
     fn find(&self, text: &str) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|line| line.contains(text)).cloned()
+    }
+
+    /// Whether both streams have ended: each reader holds a copy, and lets it go at its stream's end.
+    fn are_complete(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
+    /// The address as people are told it, once the line after it is there as well.
+    fn address_in_words(&self) -> Option<Value> {
+        self.find("Ctrl-C")?;
+        let line = self.find("grpc://")?;
+        let address = line.split("grpc://").nth(1)?.split_whitespace().next()?.to_owned();
+        Some(serde_json::json!({ "address": address }))
     }
 
     /// The first line that is a JSON object with that key.

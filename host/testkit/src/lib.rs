@@ -17,3 +17,6 @@ pub mod websocket;
 pub use host::RunningHost;
 pub use shared::{repository, target_folder};
 pub use wait::wait_for;
+
+#[cfg(test)]
+mod tests;

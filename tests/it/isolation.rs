@@ -1,0 +1,196 @@
+//! What a hostile guest can do to its host: nothing.
+//!
+//! Every endpoint of the hostile guest gives one structured error, or an answer within its limits. After each, the
+//! same executor and its neighbour answer; after all, the process lives and its memory is where it was.
+
+use lockgate_testkit::{RunningHost, wait_for};
+use serde_json::{Value, json};
+
+use crate::support::{assert_texts, flow, hostile_flow, post, serve, shown};
+
+/// How a call of the hostile guest must end.
+enum Expected {
+    /// Code, limit with its value, and a part of message, hint or details.
+    Problem(&'static str, Option<(&'static str, u64)>, &'static str),
+    /// An answer with these texts.
+    Texts(&'static [&'static str]),
+    /// Any answer without a problem.
+    Answer,
+}
+
+use Expected::{Answer, Problem, Texts};
+
+fn cases() -> Vec<(&'static str, Value, Expected)> {
+    let fuel = || Problem("limit_exceeded", Some(("fuel", 300_000_000)), "units of fuel");
+    let memory = || Problem("limit_exceeded", Some(("memory_bytes", 67_108_864)), "bytes of memory");
+    let host_call = || Problem("limit_exceeded", Some(("host_call_bytes", 1_048_576)), "1048576 bytes");
+    let told = |words| Problem("guest_error", None, words);
+    let contract = |words| Problem("contract_violation", None, words);
+    vec![
+        ("/spin", json!({}), fuel()),
+        ("/recurse", json!({}), Problem("limit_exceeded", None, "stack")),
+        ("/trap", json!({}), Problem("guest_trap", None, "unreachable")),
+        ("/panic", json!({}), Problem("guest_trap", None, "the hostile guest panics on purpose")),
+        ("/exit", json!({}), Problem("guest_trap", None, "exit(0)")),
+        ("/wild-pointer", json!({}), Problem("guest_trap", None, "out of bounds")),
+        ("/wait-forever", json!({}), Problem("limit_exceeded", Some(("wall_time_ms", 4000)), "4000 ms")),
+        ("/host-calls", json!({}), fuel()),
+        ("/memory-bomb", json!({}), memory()),
+        ("/memory-creep", json!({}), memory()),
+        ("/huge-reply", json!({}), contract("")),
+        ("/large-write", json!({}), host_call()),
+        ("/many-writes", json!({}), told("TooLarge")),
+        ("/many-empty-strings", json!({}), contract("")),
+        ("/many-empty-strings", json!({ "count": 1_000_000 }), host_call()),
+        ("/many-documents", json!({}), told("TooLarge")),
+        ("/many-columns", json!({}), told("TooLarge")),
+        ("/huge-error-message", json!({}), host_call()),
+        ("/huge-error-message", json!({ "bytes": 100_000 }), told("hostile hostile")),
+        ("/invalid-utf8", json!({}), contract("utf-8")),
+        ("/invalid-utf8-error", json!({}), contract("utf-8")),
+        ("/bad-discriminant", json!({}), contract("")),
+        ("/bad-error-code", json!({}), contract("")),
+        ("/unaligned", json!({}), contract("")),
+        ("/out-of-range", json!({}), told("OutOfRange")),
+        ("/wrong-kind", json!({}), told("WrongKind")),
+        ("/bad-tensor", json!({}), told("Invalid")),
+        ("/bad-json", json!({}), told("Invalid")),
+        ("/bad-offsets", json!({}), told("Invalid")),
+        ("/link-cycle", json!({}), contract("")),
+        ("/link-diamonds", json!({}), Problem("limit_exceeded", None, "")),
+        ("/link-chain", json!({}), Problem("limit_exceeded", Some(("nesting", 32)), "")),
+        ("/log-line", json!({}), memory()),
+        ("/log-line", json!({ "bytes": 500_000 }), Texts(&["hello"])),
+        ("/log-lines", json!({ "lines": 10_000 }), Texts(&["hello"])),
+        ("/log-escapes", json!({}), Texts(&["hello"])),
+        ("/stdout-flood", json!({ "lines": 2_000 }), Texts(&["hello"])),
+        ("/metric-names", json!({ "names": 2_000 }), Texts(&["hello"])),
+        ("/emit-forever", json!({}), fuel()),
+        ("/select-twice", json!({}), Answer),
+        ("/half-written", json!({}), told("changed its mind")),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_hostile_call_ends_as_one_error_and_hurts_nobody() {
+    let mut host = serve(&hostile_flow()).await;
+    assert_both_answer(&host).await;
+    let before = host.resident_bytes();
+    for (endpoint, parameters, expected) in cases() {
+        let what = format!("{endpoint} {parameters}");
+        let answer = post(&host, endpoint, &["hello"], parameters).await;
+        assert_eq!(answer.status, 200, "{what}: {}", shown(&answer.text()));
+        check(&what, &answer.json(), answer.problem(), &expected);
+        assert!(host.is_alive(), "{what} ended the host; it said:\n{}", host.logs());
+        assert_both_answer(&host).await;
+    }
+    let allowed = before + (96 << 20);
+    wait_for("memory to return", async || (host.resident_bytes() < allowed).then_some(())).await;
+}
+
+#[track_caller]
+fn check(what: &str, answer: &Value, problem: Option<Value>, expected: &Expected) {
+    let shown = shown(&answer.to_string());
+    match (expected, problem) {
+        (Answer, None) => {}
+        (Texts(expected), None) => {
+            assert_eq!(lockgate_testkit::http::texts(answer), *expected, "{what}: {shown}");
+        }
+        (Problem(code, limit, words), Some(problem)) => {
+            assert_eq!(problem["code"], *code, "{what}: {problem}");
+            assert_eq!(problem["source"], "guest", "{what}: {problem}");
+            assert_eq!(problem["executor"], "hostile", "{what}: {problem}");
+            assert!(problem["digest"].as_str().is_some_and(|d| d.starts_with("sha256:")), "{what}: {problem}");
+            if let Some((name, value)) = limit {
+                assert_eq!(problem["limit"], json!({ "name": name, "value": value }), "{what}: {problem}");
+            }
+            assert!(problem.to_string().contains(words), "{what}: no {words:?} in {problem}");
+            assert!(!problem.to_string().contains("\\u001b"), "{what}: escapes in {problem}");
+            // The documents are those that were sent: nothing of a failed call is seen.
+            assert_eq!(lockgate_testkit::http::texts(answer), ["hello"], "{what}: {shown}");
+            assert!(!answer["data"].to_string().contains("intruder"), "{what}: {shown}");
+            assert!(answer.to_string().len() < 64 << 10, "{what}: an answer of {} bytes", answer.to_string().len());
+        }
+        (_, problem) => panic!("{what} ended in another way: {problem:?} in {shown}"),
+    }
+}
+
+async fn assert_both_answer(host: &RunningHost) {
+    assert_texts(&post(host, "/calm", &["calm"], json!({})).await, &["CALM"]);
+    assert_texts(&post(host, "/upper", &["quiet"], json!({})).await, &["QUIET"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_flood_is_cut_counted_and_cannot_forge_lines() {
+    let host = serve(&hostile_flow()).await;
+    post(&host, "/log-lines", &["hello"], json!({ "lines": 5_000 })).await;
+    host.wait_for_log("more lines dropped").await;
+    let lines = host.logs().lines().filter(|line| line.contains("line ")).count();
+    assert!(lines <= 40, "{lines} lines of a guest with 20");
+    post(&host, "/log-escapes", &["hello"], json!({})).await;
+    host.wait_for_log("a separator").await;
+    let logs = host.logs();
+    assert!(!logs.contains('\u{1b}') && !logs.contains('\u{202e}') && !logs.contains('\u{2028}'), "{logs}");
+    let forged = logs.lines().any(|line| line.trim_start().starts_with("2026-01-01T00:00:00Z"));
+    assert!(!forged && !logs.lines().any(|line| line.starts_with("{\"level\":\"ERROR\"")), "{logs}");
+    post(&host, "/log-line", &["hello"], json!({ "bytes": 500_000 })).await;
+    let line = host.wait_for_log("[cut]").await;
+    assert!(line.len() < 1024, "a line of {} bytes", line.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_stays_in_a_fresh_instance_and_nothing_crosses_executors() {
+    let host = serve(&flow(
+        "
+  - name: fresh
+    uses: {hostile}
+    instances: { mode: fresh }
+  - name: warm
+    uses: {hostile}
+    instances: { mode: reused, max: 1 }
+  - name: other
+    uses: {hostile}
+    instances: { mode: reused, max: 1 }
+",
+    ))
+    .await;
+    let call = async |endpoint: &str, target: &str, text: &str| {
+        let body = json!({
+            "data": [{ "text": text }], "execEndpoint": endpoint, "targetExecutor": target,
+        });
+        let client = lockgate_testkit::http::HttpClient::http1();
+        let answer = client.post(&host.url("/post"), &body).await;
+        (answer.texts(), answer.problem())
+    };
+    for (executor, left) in [("fresh", ""), ("warm", "a secret"), ("other", "")] {
+        if executor != "other" {
+            assert_eq!(call("/leak-write", executor, "a secret").await.1, None);
+        }
+        assert_eq!(call("/leak-read", executor, "x").await.0, [left], "{executor}");
+    }
+    // The second call of an instance traps: a fresh one has no second call, a reused one is replaced after it.
+    let mut outcomes = Vec::new();
+    for executor in ["fresh", "fresh", "other", "other", "other", "other"] {
+        outcomes.push(call("/every-second-traps", executor, "x").await.1.is_some());
+    }
+    assert_eq!(outcomes, [false, false, false, true, false, true]);
+    // What was in the instance that trapped is gone with it.
+    assert_eq!(call("/leak-write", "other", "a secret").await.1, None);
+    assert!(call("/trap", "other", "x").await.1.is_some());
+    assert_eq!(call("/leak-read", "other", "x").await.0, [""]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flow_has_one_budget_of_fuel() {
+    let text = flow(
+        "
+  - name: hostile
+    uses: {hostile}
+",
+    )
+    .replace("  name: test", "  name: test\n  fuel: 50000000");
+    let host = serve(&text).await;
+    let problem = post(&host, "/spin", &["x"], json!({})).await.problem().expect("a problem");
+    assert_eq!(problem["limit"], json!({ "name": "flow_fuel", "value": 50_000_000 }), "{problem}");
+    assert_texts(&post(&host, "/calm", &["calm"], json!({})).await, &["CALM"]);
+}
