@@ -108,6 +108,13 @@ name_type!(
     /// Name of a tenant.
     TenantName, "tenant name");
 
+impl ExecutorName {
+    /// The name that stands for the request itself where executors are named; no executor may have it.
+    pub fn gateway() -> Self {
+        Self("gateway".into())
+    }
+}
+
 impl TenantName {
     /// The tenant of a host that serves only its owner.
     pub fn local() -> Self {

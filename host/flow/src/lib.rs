@@ -1,3 +1,15 @@
 //! Validates a graph of stages, plans it, runs it.
+//!
+//! [`plan`] decides once what can be decided before the first request, [`engine`]
+//! walks the plan for each request. Nothing here knows what an executor is made of: it is called through
+//! [`client::ExecutorClient`], so this crate needs no wasm and its tests run on scripts.
 
 pub mod client;
+pub mod engine;
+mod graph;
+mod join;
+pub mod plan;
+#[cfg(any(test, feature = "scripted"))]
+pub mod scripted;
+mod stage;
+pub mod target;

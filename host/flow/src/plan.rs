@@ -1,0 +1,256 @@
+//! A flow compiled for execution: what can be decided before the first request is decided here.
+//!
+//! Building a plan is a pure function of the specification and the executors: no clock, no randomness, ordered maps
+//! only. A plan refuses graphs that cannot run (cycles, unknown needs, names twice) and limits that let nothing
+//! through, all at once and by name. A plan never changes; a swap replaces it as a whole.
+
+mod mermaid;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockgate_domain::{ErrorCode, ExecutorName, FlowName, FlowSpec, Limits, Problem, StageSpec};
+
+use crate::client::ExecutorClient;
+use crate::graph;
+
+/// A validated flow with its executors. Shared by all requests that run on it.
+pub struct ExecutionPlan {
+    name: FlowName,
+    stages: Vec<StagePlan>,
+    ends: Vec<usize>,
+    is_chain: bool,
+    timeout: Duration,
+    limits: Limits,
+    gateway: ExecutorName,
+}
+
+/// One stage of a plan.
+pub struct StagePlan {
+    /// Its name.
+    pub name: ExecutorName,
+    /// What is called.
+    pub client: Arc<dyn ExecutorClient>,
+    /// Where its documents come from, in the order of `needs`; at least one.
+    pub sources: Vec<Source>,
+    /// Whether several sources are merged by document id or concatenated.
+    pub reduce: bool,
+    /// The longest one call may take.
+    pub timeout: Option<Duration>,
+    /// Further tries after a failure that is safe to retry.
+    pub retries: u32,
+    /// Ceilings of the executor; a join keeps those on documents and columns.
+    pub limits: Limits,
+    /// Stages that need this one, as places in the plan.
+    pub(crate) dependents: Vec<usize>,
+}
+
+/// Where documents come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The request.
+    Gateway,
+    /// The output of the stage at that place of the plan.
+    Stage(usize),
+}
+
+impl ExecutionPlan {
+    /// Plans a flow whose executors are these. [`ErrorCode::InvalidFlow`] names everything that is wrong.
+    pub fn new(
+        spec: &FlowSpec,
+        clients: impl IntoIterator<Item = (ExecutorName, Arc<dyn ExecutorClient>)>,
+    ) -> Result<Self, Problem> {
+        let clients: BTreeMap<ExecutorName, Arc<dyn ExecutorClient>> = clients.into_iter().collect();
+        let mut faults = zero_limits(spec);
+        let mut hint = None;
+        let order = graph::order(&spec.stages).unwrap_or_else(|found| {
+            hint = found.iter().find_map(graph::GraphFault::hint);
+            faults.extend(found.iter().map(ToString::to_string));
+            Vec::new()
+        });
+        let missing = spec.stages.iter().filter(|stage| !clients.contains_key(&stage.name));
+        faults.extend(missing.map(|stage| format!("executor `{}` has no component", stage.name)));
+        if !faults.is_empty() {
+            let problem = Problem::new(ErrorCode::InvalidFlow, faults.join("; "));
+            return Err(match hint {
+                Some(hint) => problem.with_hint(hint),
+                None => problem,
+            });
+        }
+        let stages = order.iter().filter_map(|&place| {
+            let stage = spec.stages.get(place)?;
+            let client = clients.get(&stage.name)?.clone();
+            Some(StagePlan::new(stage, client, &order, &spec.stages))
+        });
+        Ok(Self::link(spec, &order, stages.collect()))
+    }
+
+    fn link(spec: &FlowSpec, order: &[usize], mut stages: Vec<StagePlan>) -> Self {
+        let edges: Vec<(usize, usize)> = stages
+            .iter()
+            .zip(0..)
+            .flat_map(|(stage, place)| stage.upstream().map(move |source| (source, place)))
+            .collect();
+        for (source, place) in edges {
+            if let Some(stage) = stages.get_mut(source) {
+                stage.dependents.push(place);
+            }
+        }
+        // The answer joins the ends in the order of the file, whatever order they run in.
+        let places = stages.iter().zip(0..);
+        let mut ends: Vec<usize> =
+            places.filter(|(stage, _)| stage.dependents.is_empty()).map(|(_, place)| place).collect();
+        ends.sort_by_key(|place| order.get(*place).copied());
+        let follows = |(stage, place): (&StagePlan, usize)| {
+            stage.sources == [place.checked_sub(1).map_or(Source::Gateway, Source::Stage)]
+        };
+        let is_chain = stages.iter().zip(0..).all(follows);
+        let limits = Limits {
+            documents: stages.iter().map(|stage| stage.limits.documents).max().unwrap_or(0),
+            columns: stages.iter().map(|stage| stage.limits.columns).max().unwrap_or(0),
+            ..Limits::default()
+        };
+        Self {
+            name: spec.name.clone(),
+            stages,
+            ends,
+            is_chain,
+            timeout: Duration::from_millis(spec.timeout_ms),
+            limits,
+            gateway: ExecutorName::gateway(),
+        }
+    }
+
+    /// The flow's name.
+    pub fn name(&self) -> &FlowName {
+        &self.name
+    }
+
+    /// The stages in an order in which each comes after its needs.
+    pub fn stages(&self) -> &[StagePlan] {
+        &self.stages
+    }
+
+    /// The stages that nothing needs, in the order of the file, as places in the plan. Several are joined by document
+    /// id into the answer.
+    pub fn ends(&self) -> &[usize] {
+        &self.ends
+    }
+
+    /// The longest one request may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Whether the stages stand one behind the other.
+    pub fn is_chain(&self) -> bool {
+        self.is_chain
+    }
+
+    /// What joining the ends may make.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The name of a source, as a guest sees it.
+    pub(crate) fn source_name(&self, source: Source) -> &ExecutorName {
+        match source {
+            Source::Gateway => &self.gateway,
+            Source::Stage(place) => self.stages.get(place).map_or(&self.gateway, |stage| &stage.name),
+        }
+    }
+
+    /// The graph as a Mermaid flowchart, for people.
+    pub fn to_mermaid(&self) -> String {
+        mermaid::render(self)
+    }
+}
+
+impl fmt::Debug for ExecutionPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecutionPlan")
+            .field("name", &self.name)
+            .field("stages", &self.stages)
+            .field("ends", &self.ends)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StagePlan {
+    fn new(
+        spec: &StageSpec,
+        client: Arc<dyn ExecutorClient>,
+        order: &[usize],
+        stages: &[StageSpec],
+    ) -> Self {
+        let place_of = |need: &ExecutorName| {
+            order.iter().position(|&place| stages.get(place).is_some_and(|stage| stage.name == *need))
+        };
+        let needs = spec.needs.iter();
+        let mut sources: Vec<Source> =
+            needs.map(|need| place_of(need).map_or(Source::Gateway, Source::Stage)).collect();
+        if sources.is_empty() {
+            sources.push(Source::Gateway);
+        }
+        Self {
+            name: spec.name.clone(),
+            client,
+            sources,
+            reduce: spec.reduce,
+            timeout: spec.timeout_ms.map(Duration::from_millis),
+            retries: spec.retries,
+            limits: spec.limits,
+            dependents: Vec::new(),
+        }
+    }
+
+    /// The stages it needs, as places in the plan.
+    pub fn upstream(&self) -> impl Iterator<Item = usize> {
+        self.sources.iter().filter_map(|source| match source {
+            Source::Gateway => None,
+            Source::Stage(place) => Some(*place),
+        })
+    }
+}
+
+impl fmt::Debug for StagePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StagePlan")
+            .field("name", &self.name)
+            .field("sources", &self.sources)
+            .field("reduce", &self.reduce)
+            .field("timeout", &self.timeout)
+            .field("retries", &self.retries)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ceilings of zero let nothing through: a misunderstanding ("0 means unlimited"), never a wish.
+fn zero_limits(spec: &FlowSpec) -> Vec<String> {
+    let mut values = vec![
+        (spec.fuel, "the flow's `fuel`".to_owned()),
+        (spec.timeout_ms, "the flow's `timeout`".to_owned()),
+    ];
+    for stage in &spec.stages {
+        let limits = &stage.limits;
+        let fields = [
+            (limits.fuel, "fuel"),
+            (limits.wall_time_ms, "wall_time_ms"),
+            (limits.memory_bytes, "memory_bytes"),
+            (u64::from(limits.core_instances), "core_instances"),
+            (limits.host_call_bytes, "host_call_bytes"),
+            (limits.written_bytes, "written_bytes"),
+            (u64::from(limits.documents), "documents"),
+            (u64::from(limits.columns), "columns"),
+            (stage.timeout_ms.unwrap_or(1), "timeout_send"),
+        ];
+        let named = |(value, field)| (value, format!("`{field}` of executor `{}`", stage.name));
+        values.extend(fields.map(named));
+    }
+    let zeros = values.into_iter().filter(|(value, _)| *value == 0);
+    zeros.map(|(_, what)| format!("{what} is 0, which lets no request through")).collect()
+}

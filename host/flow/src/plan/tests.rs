@@ -1,0 +1,114 @@
+use std::sync::Arc;
+
+use lockgate_domain::{FlowSpec, Limits, StageSpec};
+
+use super::*;
+use crate::scripted::ScriptedExecutor;
+
+type Stages<'a> = &'a [(&'a str, &'a [&'a str])];
+
+fn spec(stages: Stages<'_>) -> FlowSpec {
+    let stage = |(name, needs): &(&str, &[&str])| StageSpec {
+        name: name.parse().unwrap(),
+        uses: "x.wasm".to_owned(),
+        needs: needs.iter().map(|need| need.parse().unwrap()).collect(),
+        config: serde_json::Map::new(),
+        limits: Limits::default(),
+        pool: Default::default(),
+        timeout_ms: None,
+        retries: 0,
+        reduce: true,
+    };
+    FlowSpec {
+        name: "flow".parse().unwrap(),
+        stages: stages.iter().map(stage).collect(),
+        gateway: Default::default(),
+        fuel: 1,
+        timeout_ms: 1,
+    }
+}
+
+fn plan(spec: &FlowSpec) -> Result<ExecutionPlan, Problem> {
+    let client = || Arc::new(ScriptedExecutor::new(&["/default"], Vec::new())) as Arc<dyn ExecutorClient>;
+    ExecutionPlan::new(spec, spec.stages.iter().map(|stage| (stage.name.clone(), client())))
+}
+
+#[test]
+fn order_follows_needs_then_the_file() {
+    let check = |stages: Stages<'_>, order: &str, ends: &[usize], is_chain: bool| {
+        let plan = plan(&spec(stages)).unwrap();
+        let names: Vec<&str> = plan.stages().iter().map(|stage| stage.name.as_str()).collect();
+        assert_eq!((names.join(" ").as_str(), plan.ends(), plan.is_chain()), (order, ends, is_chain));
+    };
+    check(&[("a", &[])], "a", &[0], true);
+    check(&[("a", &[]), ("b", &["a"]), ("c", &["b"])], "a b c", &[2], true);
+    check(&[("c", &["b"]), ("b", &["a"]), ("a", &[])], "a b c", &[2], true);
+    check(&[("a", &["gateway"]), ("b", &["gateway"])], "a b", &[0, 1], false);
+    check(&[("j", &["x", "y"]), ("y", &[]), ("x", &[])], "y x j", &[2], false);
+    check(&[("late", &["x"]), ("x", &[]), ("early", &[])], "x late early", &[1, 2], false);
+    check(&[("a", &[]), ("b", &["gateway", "a"])], "a b", &[1], false);
+}
+
+#[test]
+fn graphs_that_cannot_run_are_refused() {
+    let check = |stages: Stages<'_>, expected: &str| {
+        let problem = plan(&spec(stages)).unwrap_err();
+        assert_eq!((problem.code(), problem.message()), (ErrorCode::InvalidFlow, expected));
+    };
+    check(&[], "the flow has no executors");
+    check(&[("a", &[]), ("a", &[])], "two executors are named `a`");
+    check(
+        &[("gateway", &[])],
+        "the name `gateway` stands for the request and cannot name an executor",
+    );
+    check(&[("a", &["b"])], "executor `a` needs `b`, which does not exist");
+    check(&[("a", &["a"])], "executor `a` needs itself");
+    check(&[("a", &[]), ("b", &["a", "a"])], "executor `b` needs `a` twice");
+    check(
+        &[("s", &[]), ("a", &["s", "c"]), ("b", &["a"]), ("c", &["b"]), ("after", &["c"])],
+        "executors need each other in a circle: `a` needs `c` needs `b` needs `a`",
+    );
+    check(
+        &[("a", &["x"]), ("a", &["y"])],
+        "two executors are named `a`; executor `a` needs `x`, which does not exist; executor `a` needs `y`, which does not exist",
+    );
+}
+
+#[test]
+fn an_unknown_need_suggests_the_nearest() {
+    let problem = plan(&spec(&[("encoder", &[]), ("index", &["encodr"])])).unwrap_err();
+    assert_eq!(problem.hint(), Some("did you mean `encoder`?"));
+}
+
+#[test]
+fn limits_of_zero_and_missing_components_are_refused() {
+    let mut spec = spec(&[("a", &[])]);
+    spec.stages[0].limits.fuel = 0;
+    spec.timeout_ms = 0;
+    let problem = ExecutionPlan::new(&spec, Vec::new()).unwrap_err();
+    assert_eq!(
+        problem.message(),
+        "the flow's `timeout` is 0, which lets no request through; `fuel` of executor `a` is 0, which lets no request through; executor `a` has no component"
+    );
+}
+
+#[test]
+fn a_plan_is_drawn() {
+    let plan = plan(&spec(&[("a", &[]), ("b", &["gateway"]), ("c", &["a", "b"]), ("d", &["a"])])).unwrap();
+    let expected = "flowchart LR
+  request([request])
+  s0[\"a\"]
+  request --> s0
+  s1[\"b\"]
+  request --> s1
+  s2[\"c\"]
+  s0 --> s2
+  s1 --> s2
+  s3[\"d\"]
+  s0 --> s3
+  answer([answer])
+  s2 --> answer
+  s3 --> answer
+";
+    assert_eq!(plan.to_mermaid(), expected);
+}
