@@ -229,14 +229,17 @@ impl Shelf {
         Some(slot)
     }
 
-    /// The ids that a document takes the place of: its own, and parts of the same document beyond its last one.
+    /// The ids that a document takes the place of: its own, and if it is the last part of a longer document, those of
+    /// parts beyond it.
     #[must_use]
     pub fn replaced_by(&self, entry: &Entry) -> Vec<String> {
         let mut ids: Vec<String> =
             self.slots.contains_key(&entry.id).then(|| entry.id.clone()).into_iter().collect();
-        let parts = entry.tags.get("parts").and_then(Value::as_u64);
-        if let (Some(parts), Some((document, _))) = (parts, entry.id.rsplit_once('#')) {
-            ids.extend(self.parts(document).filter(|(_, part)| *part > parts).map(|(id, _)| id.to_owned()));
+        let last = entry.tags.get("parts").and_then(Value::as_u64);
+        if let (Some(last), Some((document, part))) = (last, entry.id.rsplit_once('#'))
+            && part.parse() == Ok(last)
+        {
+            ids.extend(self.parts(document).filter(|(_, part)| *part > last).map(|(id, _)| id.to_owned()));
         }
         ids
     }
@@ -363,7 +366,8 @@ mod tests {
     #[test]
     fn a_document_replaces_itself_and_its_lost_parts() {
         let shelf = shelf(9, &["a#1", "a#2", "a#3", "a#10", "a#x", "ab#3", "b"]);
-        assert_eq!(shelf.replaced_by(&entry("a#1", Some(2))), ["a#1", "a#10", "a#3"]);
+        assert_eq!(shelf.replaced_by(&entry("a#2", Some(2))), ["a#2", "a#10", "a#3"]);
+        assert_eq!(shelf.replaced_by(&entry("a#1", Some(2))), ["a#1"]);
         assert_eq!(shelf.replaced_by(&entry("b", None)), ["b"]);
         assert_eq!(shelf.replaced_by(&entry("c#1", Some(1))), [""; 0]);
     }

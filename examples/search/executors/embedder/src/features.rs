@@ -91,15 +91,17 @@ fn dampened(count: f32) -> f32 {
 
 /// The parts share one weight, as the sum of their squares, however many there are.
 fn add_parts(vector: &mut [f32], word: &str, weight: f32) {
-    let framed: Vec<char> = format!("<{word}>").chars().collect();
-    let parts: Vec<&[char]> = PART_LETTERS.flat_map(|letters| framed.windows(letters)).collect();
+    let framed = format!("<{word}>");
+    // Where characters begin, and the end.
+    let starts: Vec<usize> = framed.char_indices().map(|(at, _)| at).chain([framed.len()]).collect();
+    let count: usize = PART_LETTERS.map(|letters| starts.len().saturating_sub(letters)).sum();
     #[expect(clippy::cast_precision_loss, reason = "a word has few parts")]
-    let share = weight / (parts.len().max(1) as f32).sqrt();
-    let mut bytes = String::new();
-    for part in parts {
-        bytes.clear();
-        bytes.extend(part);
-        add(vector, hash(&[b"part", bytes.as_bytes()]), share);
+    let share = weight / (count.max(1) as f32).sqrt();
+    for letters in PART_LETTERS {
+        for (start, end) in starts.iter().zip(starts.iter().skip(letters)) {
+            let part = framed.as_bytes().get(*start..*end).unwrap_or_default();
+            add(vector, hash(&[b"part", part]), share);
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use lockgate_sdk::prelude::*;
 use crate::features::Features;
 use crate::vocabulary::Vocabulary;
 
+/// Documents whose vectors are written in one host call: few enough for a little memory, enough for a cheap call.
+const BLOCK: usize = 512;
+
 /// The configuration (`uses_with`).
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -51,10 +54,14 @@ impl Embedder {
     /// Embeds passages and learns how rare their words are.
     #[endpoint("/index", writes("embedding"))]
     fn index(&mut self, documents: &mut Documents, received: Vec<Received>, request: &Request) -> Result<()> {
-        let features = count(&received, request)?;
-        self.embed(documents, &features, |_| Some(1.0))?;
-        for features in &features {
-            self.vocabulary.count(features.words());
+        for (block, start) in received.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+            request.check()?;
+            let features: Vec<Features> =
+                block.iter().map(|passage| Features::count(&passage.counted())).collect();
+            self.embed(documents, start, &features, |_| Some(1.0))?;
+            for features in &features {
+                self.vocabulary.count(features.words());
+            }
         }
         debug!("{} words in {} passages", self.vocabulary.len(), self.vocabulary.passages());
         Ok(())
@@ -68,47 +75,39 @@ impl Embedder {
         received: Vec<Received>,
         request: &Request,
     ) -> Result<()> {
-        let mut features = count(&received, request)?;
-        for features in &mut features {
-            request.check()?;
-            features.correct(|word| match self.vocabulary.worth(word) {
-                None => self.vocabulary.nearest(word),
-                Some(_) => None,
-            });
+        for (block, start) in received.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+            let mut features: Vec<Features> =
+                block.iter().map(|query| Features::count(&query.counted())).collect();
+            for features in &mut features {
+                request.check()?;
+                features.correct(|word| match self.vocabulary.worth(word) {
+                    None => self.vocabulary.nearest(word),
+                    Some(_) => None,
+                });
+            }
+            self.embed(documents, start, &features, |word| self.vocabulary.worth(word))?;
         }
-        self.embed(documents, &features, |word| self.vocabulary.worth(word))
+        Ok(())
     }
 }
 
 impl Embedder {
+    /// Writes the vectors of the documents from row `start` on.
     fn embed(
         &self,
         documents: &mut Documents,
+        start: usize,
         features: &[Features],
         weigh: impl Fn(&str) -> Option<f32>,
     ) -> Result<()> {
-        if features.is_empty() {
-            return Ok(());
-        }
         let mut matrix = Matrix::zeros(features.len(), self.dimensions);
         for (row, features) in features.iter().enumerate() {
             if let Some(vector) = matrix.get_mut(row) {
                 features.write(vector, &weigh);
             }
         }
-        documents.set_embeddings(&matrix)
+        documents.column("embedding").rows(start..start + features.len())?.set_matrix(&matrix)
     }
-}
-
-fn count(received: &[Received], request: &Request) -> Result<Vec<Features>> {
-    let mut counted = Vec::with_capacity(received.len());
-    for (row, document) in received.iter().enumerate() {
-        if row % 64 == 0 {
-            request.check()?;
-        }
-        counted.push(Features::count(&document.counted()));
-    }
-    Ok(counted)
 }
 
 #[cfg(test)]
@@ -116,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vectors_are_written_in_one_call() {
+    fn vectors_are_written_in_blocks() {
         let mut host = TestHost::new().config(json!({ "dimensions": 64 }));
         let documents = documents![{ "text": "a cat" }, { "text": "" }, { "tags": { "heading": "Cats" } }];
         let reply = host.call::<Embedder>("/index", documents).unwrap();
@@ -126,6 +125,10 @@ mod tests {
         assert!((lengths[0] - 1.0).abs() < 1e-5 && lengths[1] == 0.0 && (lengths[2] - 1.0).abs() < 1e-5);
         assert_eq!(reply.host_calls().iter().filter(|call| call.starts_with("set_")).count(), 1);
         assert!(host.call::<Embedder>("/search", documents![]).unwrap().is_empty());
+        let many: Vec<_> = (0..=BLOCK).map(|number| json!({ "text": format!("number {number}") })).collect();
+        let reply = host.call::<Embedder>("/index", lockgate_sdk::serde_json::Value::from(many)).unwrap();
+        assert_eq!(reply.host_calls().iter().filter(|call| call.starts_with("set_")).count(), 2);
+        assert!(reply.column("embedding").iter().all(|vector| !vector.is_null()));
     }
 
     #[test]

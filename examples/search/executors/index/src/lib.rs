@@ -11,6 +11,9 @@ use lockgate_sdk::prelude::*;
 
 use crate::vectors::{Vectors, unit};
 
+/// Documents whose vectors are read in one host call: few enough for a little memory, enough for a cheap call.
+const BLOCK: usize = 512;
+
 /// The configuration (`uses_with`).
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -63,7 +66,7 @@ impl Index {
         if received.is_empty() {
             return Ok(());
         }
-        let vectors = self.embeddings(documents)?;
+        let vectors = self.embeddings(documents, received.len())?;
         let entries: Vec<Entry> = received.into_iter().map(Entry::from).collect();
         self.shelf.set_extra(vectors.first().map_or(0, |vector| size_of_val(vector.as_slice())));
         self.shelf.make_room(&entries)?;
@@ -90,7 +93,7 @@ impl Index {
         if queries.is_empty() {
             return Ok(Vec::new());
         }
-        let vectors = self.embeddings(documents)?;
+        let vectors = self.embeddings(documents, queries.len())?;
         documents.column("embedding").set_tensors(vec![None; queries.len()])?;
         let mut answers = Vec::with_capacity(queries.len());
         for (query, vector) in queries.iter().zip(&vectors) {
@@ -131,24 +134,32 @@ impl Index {
     }
 
     /// The embeddings of the request at length 1, all of the width of those before.
-    fn embeddings(&self, documents: &Documents) -> Result<Vec<Vec<f32>>> {
-        let matrix = documents.embeddings().context(
-            "every document needs an embedding of one length; is there an embedder before this stage?",
-        )?;
-        let width = self.vectors.width();
-        ensure!(matrix.width() > 0, InvalidArgument, "the embeddings have no values");
-        ensure!(
-            width == 0 || matrix.width() == width,
-            InvalidArgument,
-            "the embeddings have {} dimensions, those in the index {width}",
-            matrix.width()
-        );
-        let normalised = |(row, vector): (usize, &[f32])| {
-            unit(vector).map_err(|_| {
-                Error::invalid_argument(format!("the embedding of document {row} is not finite"))
-            })
-        };
-        matrix.iter().enumerate().map(normalised).collect()
+    fn embeddings(&self, documents: &Documents, count: usize) -> Result<Vec<Vec<f32>>> {
+        let column = documents.column("embedding");
+        let mut width = self.vectors.width();
+        let mut vectors = Vec::with_capacity(count);
+        for start in (0..count).step_by(BLOCK) {
+            let block = column.rows(start..count.min(start + BLOCK))?.matrix();
+            let block = block.context(
+                "every document needs an embedding of one length; is there an embedder before this stage?",
+            )?;
+            let given = block.width();
+            ensure!(given > 0, InvalidArgument, "the embeddings have no values");
+            ensure!(
+                width == 0 || given == width,
+                InvalidArgument,
+                "the embeddings have {given} dimensions, those before {width}"
+            );
+            width = given;
+            for vector in block.iter() {
+                let row = vectors.len();
+                let unit = unit(vector).map_err(|_| {
+                    Error::invalid_argument(format!("the embedding of document {row} is not finite"))
+                })?;
+                vectors.push(unit);
+            }
+        }
+        Ok(vectors)
     }
 }
 
@@ -237,12 +248,7 @@ mod tests {
         }
         let mut host = indexed(json!({ "max_documents": 3 }));
         check(&mut host, "/index", documents![{ "text": "x" }], "is there an embedder before this stage?");
-        check(
-            &mut host,
-            "/index",
-            documents![{ "embedding": [1.0] }],
-            "have 1 dimensions, those in the index 2",
-        );
+        check(&mut host, "/index", documents![{ "embedding": [1.0] }], "have 1 dimensions, those before 2");
         check(
             &mut host,
             "/index",
