@@ -54,8 +54,8 @@ pub(crate) fn build(capacity: &Capacity) -> Result<Engine, Problem> {
         .with_hint(format!("ask for at most {most} instances on one node")));
     }
     // Without the kernel's page scan, keeping pages makes two threads slower than one.
-    let engine = new_engine(&config(capacity, true))
-        .or_else(|_| new_engine(&config(capacity, false)))
+    let engine = new_engine(&config(pool(capacity, true)))
+        .or_else(|_| new_engine(&config(pool(capacity, false))))
         .map_err(|error| {
             host_fault(format!("the wasm engine does not start: {}", error.root_cause())).with_hint(
                 "the pool reserves 4 GiB of address space per memory: lift `ulimit -v`, or ask for fewer instances",
@@ -65,13 +65,19 @@ pub(crate) fn build(capacity: &Capacity) -> Result<Engine, Problem> {
     Ok(engine)
 }
 
+/// An engine whose code fits the other one's, and which builds no instances.
+pub(crate) fn build_for_compiling() -> Result<Engine, Problem> {
+    new_engine(&config(InstanceAllocationStrategy::OnDemand))
+        .map_err(|error| host_fault(format!("the wasm engine does not start: {}", error.root_cause())))
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the one constructor that the rule names")]
 fn new_engine(config: &Config) -> wasmtime::Result<Engine> {
     Engine::new(config)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one constructor that the rule names")]
-fn config(capacity: &Capacity, page_scan: bool) -> Config {
+fn config(allocation: InstanceAllocationStrategy) -> Config {
     let mut config = Config::new();
     config.strategy(Strategy::Cranelift);
     config.cranelift_opt_level(OptLevel::Speed);
@@ -87,11 +93,11 @@ fn config(capacity: &Capacity, page_scan: bool) -> Config {
     config.memory_reservation(MEMORY_RESERVATION);
     config.memory_guard_size(MEMORY_GUARD);
     config.memory_init_cow(true);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(capacity, page_scan)));
+    config.allocation_strategy(allocation);
     config
 }
 
-fn pool(capacity: &Capacity, page_scan: bool) -> PoolingAllocationConfig {
+fn pool(capacity: &Capacity, page_scan: bool) -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::default();
     // One more than executors may take: the place for describing.
     let instances = capacity.instances.saturating_add(1);
@@ -109,7 +115,7 @@ fn pool(capacity: &Capacity, page_scan: bool) -> PoolingAllocationConfig {
     pool.max_unused_warm_slots(WARM_SLOTS);
     pool.linear_memory_keep_resident(if page_scan { KEEP_RESIDENT } else { 0 });
     pool.pagemap_scan(if page_scan { Enabled::Yes } else { Enabled::No });
-    pool
+    InstanceAllocationStrategy::Pooling(pool)
 }
 
 fn start_ticker(engine: EngineWeak) -> Result<(), Problem> {

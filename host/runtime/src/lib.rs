@@ -23,7 +23,7 @@ mod runtime;
 mod slots;
 mod state;
 
-pub use crate::component::{Component, GrantedBy, Import};
+pub use crate::component::{CompilerCommand, Component, GrantedBy, Import, compile_worker};
 pub use crate::invocation::{Inputs, Invocation, InvocationReply};
 pub use crate::metrics::{GuestMetric, MetricKind};
 pub use crate::pool::{InstancePool, PoolStats};

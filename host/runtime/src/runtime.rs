@@ -1,7 +1,6 @@
 //! The runtime of a process: engine, linker, slots, compile cache, and the components that are loaded.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
@@ -11,8 +10,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
 
-use crate::component::{ArtefactCache, Component};
-use crate::log::escape;
+use crate::component::{ArtefactCache, CompilerCommand, Component, compile, compile_apart, map_bytes};
 use crate::slots::{Capacity, Slots};
 use crate::state::InstanceState;
 use crate::{engine, host, pool};
@@ -28,11 +26,19 @@ pub struct RuntimeOptions {
     pub max_instances: u32,
     /// largest component in bytes
     pub max_component_bytes: u64,
+    /// the process that compiles; none compiles here, where a hostile component can take minutes
+    pub compiler: Option<CompilerCommand>,
 }
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
-        Self { cache_dir: None, cache_bytes: 4 << 30, max_instances: 1024, max_component_bytes: 64 << 20 }
+        Self {
+            cache_dir: None,
+            cache_bytes: 4 << 30,
+            max_instances: 1024,
+            max_component_bytes: 64 << 20,
+            compiler: None,
+        }
     }
 }
 
@@ -111,34 +117,28 @@ impl Runtime {
 
     /// Machine code of a component, and whether it was there already.
     pub(crate) fn compile(&self, digest: ComponentDigest, bytes: &[u8]) -> Result<(Compiled, bool), Problem> {
-        let Inner { engine, cache, compilers, compiling, .. } = &*self.0;
+        let Inner { options, engine, cache, compilers, compiling, .. } = &*self.0;
         if let Some(compiled) = cache.as_ref().and_then(|cache| cache.get(engine, digest)) {
             return Ok((compiled, true));
         }
         let _turn = compiling.lock();
-        // The compiler has asserts; a component that trips one is that component's problem.
-        let compiled =
-            catch_unwind(AssertUnwindSafe(|| compilers.install(|| Compiled::from_binary(engine, bytes))));
-        let compiled = match compiled {
-            Ok(Ok(compiled)) => compiled,
-            Ok(Err(error)) => {
-                let causes: Vec<String> =
-                    error.chain().map(|cause| escape(&cause.to_string(), 200)).collect();
-                let message = format!("the component does not compile: {}", causes.join(": "));
-                return Err(Problem::new(ErrorCode::InvalidComponent, message));
-            }
-            Err(_) => {
-                let message = "the component makes the compiler fail";
-                return Err(Problem::new(ErrorCode::InvalidComponent, message));
-            }
+        let artefact = match &options.compiler {
+            Some(command) => compile_apart(command, bytes)?,
+            None => compilers.install(|| compile(engine, bytes))?,
         };
         if let Some(cache) = cache {
-            match compiled.serialize() {
-                Ok(artefact) => cache.put(digest, &artefact),
-                Err(error) => tracing::warn!(%digest, %error, "compiled code cannot be kept"),
+            cache.put(digest, &artefact);
+            if let Some(compiled) = cache.get(engine, digest) {
+                return Ok((compiled, false));
             }
         }
-        Ok((compiled, false))
+        match map_bytes(engine, &artefact) {
+            Ok(compiled) => Ok((compiled, false)),
+            Err(error) => {
+                let message = format!("the compiled component does not load: {}", error.root_cause());
+                Err(Problem::new(ErrorCode::HostFault, message))
+            }
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -149,10 +149,17 @@ impl ArtefactCache {
 
 #[expect(unsafe_code, reason = "mapping machine code that this process compiled itself, see below")]
 fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Compiled> {
-    // SAFETY: the file holds what `Component::serialize` of the same engine configuration gave: its bytes match the
+    // SAFETY: the file holds what `Engine::precompile_component` of the same configuration gave: its bytes match the
     // checksum that was written with them, its name holds the configuration's hash, and the directory is closed to
     // other users (0700), so nobody can have put other bytes there or change them while they are mapped.
     unsafe { Compiled::deserialize_file(engine, path) }
+}
+
+/// Machine code that was compiled a moment ago and is not on disk.
+#[expect(unsafe_code, reason = "running machine code that this program compiled itself, see below")]
+pub(crate) fn map_bytes(engine: &Engine, artefact: &[u8]) -> wasmtime::Result<Compiled> {
+    // SAFETY: the bytes come straight from `compile`, in this process or in a child of the same program.
+    unsafe { Compiled::deserialize(engine, artefact) }
 }
 
 fn is_sound(path: &Path) -> io::Result<bool> {

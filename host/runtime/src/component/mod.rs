@@ -4,10 +4,13 @@
 //! types of the functions, and at last `describe` in an instance that is granted nothing.
 
 mod cache;
+mod compiler;
 mod describe;
 mod screen;
 
-pub(crate) use cache::ArtefactCache;
+pub(crate) use cache::{ArtefactCache, map_bytes};
+pub use compiler::{CompilerCommand, compile_worker};
+pub(crate) use compiler::{compile, compile_apart};
 
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -19,7 +19,7 @@ const MAX_PARTS: u64 = 512;
 /// Entries of all sections together: types, imports, exports, aliases, segments ...
 const MAX_ENTRIES: u64 = 1_000_000;
 /// Functions in all.
-const MAX_FUNCTIONS: u64 = 300_000;
+const MAX_FUNCTIONS: u64 = 150_000;
 /// Bytes of one function's body.
 const MAX_BODY_BYTES: usize = 1 << 20;
 /// Locals of one function.
@@ -28,6 +28,10 @@ const MAX_LOCALS: u64 = 20_000;
 const MAX_NESTING: usize = 10_000;
 /// Branch targets of one function, all jump tables together.
 const MAX_TARGETS: u64 = 500_000;
+/// Branches and blocks of one function.
+const MAX_BRANCHES: u64 = 60_000;
+/// Branches and blocks times locals of one function: what the compiler's memory grows with.
+const MAX_FLOW: u64 = 20_000_000;
 /// Imports and exports of the component itself.
 const MAX_NAMES: usize = 1000;
 
@@ -216,7 +220,7 @@ impl Pass {
             locals += u64::from(group?.0);
             bound("locals in one function", locals, MAX_LOCALS)?;
         }
-        let (mut nesting, mut targets) = (0usize, 0u64);
+        let (mut nesting, mut targets, mut branches) = (0usize, 0u64, 0u64);
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
             match operators.read()? {
@@ -224,18 +228,21 @@ impl Pass {
                 | Operator::Loop { .. }
                 | Operator::If { .. }
                 | Operator::TryTable { .. } => {
-                    nesting += 1;
+                    (nesting, branches) = (nesting + 1, branches + 1);
                     bound("nested blocks in one function", nesting as u64, MAX_NESTING as u64)?;
                 }
                 Operator::End => nesting = nesting.saturating_sub(1),
+                Operator::BrIf { .. } | Operator::Br { .. } => branches += 1,
                 Operator::BrTable { targets: table } => {
+                    branches += 1;
                     targets += u64::from(table.len());
                     bound("branch targets in one function", targets, MAX_TARGETS)?;
                 }
                 _ => {}
             }
         }
-        Ok(())
+        bound("branches in one function", branches, MAX_BRANCHES)?;
+        Ok(bound("branches times locals in one function", branches.saturating_mul(locals), MAX_FLOW)?)
     }
 }
 

@@ -133,6 +133,12 @@ fn bombs_are_refused_before_they_are_compiled() {
     check(&wat::parse_str(deep).unwrap(), ErrorCode::InvalidComponent, "nested parts", "");
     let body = format!("(component (core module (func {})))", "(drop (i32.const 1))".repeat(400_000));
     check(&wat::parse_str(body).unwrap(), ErrorCode::InvalidComponent, "bytes in one function", "");
+    let flow = format!(
+        "(component (core module (func (local {}) {})))",
+        "i32 ".repeat(5000),
+        "(block (br_if 0 (i32.const 1)))".repeat(5000)
+    );
+    check(&wat::parse_str(flow).unwrap(), ErrorCode::InvalidComponent, "branches times locals", "");
     let modules = format!("(component {})", "(core module)".repeat(600));
     check(&wat::parse_str(modules).unwrap(), ErrorCode::InvalidComponent, "core modules", "");
 }
@@ -145,6 +151,28 @@ fn strings_must_be_utf8() {
         r#"(canon lift (core func $m "describe") string-encoding=utf16 (memory"#,
     );
     check(&wat::parse_str(utf16).unwrap(), ErrorCode::InvalidComponent, "UTF-16", "UTF-8");
+}
+
+#[test]
+fn components_compile_in_a_process_of_their_own() {
+    let with = |program: std::path::PathBuf, arguments: &[&str]| {
+        let arguments = arguments.iter().map(std::ffi::OsString::from).collect();
+        let compiler = Some(crate::CompilerCommand { program, arguments });
+        let options = RuntimeOptions { max_instances: 1, compiler, ..RuntimeOptions::default() };
+        Runtime::new(options).unwrap().load(&Guest::calling(OK).bytes())
+    };
+    let tests = std::env::current_exe().unwrap();
+    let worker = tests.parent().and_then(|deps| deps.parent()).unwrap().join("examples/compile_worker");
+    assert_eq!(with(worker, &[]).unwrap().manifest().name, "probe");
+    let check = |program: &str, arguments: &[&str], code: ErrorCode, words: &str| {
+        let problem = with(program.into(), arguments).unwrap_err();
+        assert_eq!(problem.code(), code, "{problem:?}");
+        assert!(problem.message().contains(words), "{problem:?}");
+    };
+    check("/nonexistent", &[], ErrorCode::HostFault, "does not start");
+    check("/bin/false", &[], ErrorCode::HostFault, "no answer");
+    check("/bin/sh", &["-c", "kill -9 $$"], ErrorCode::InvalidComponent, "did not compile within");
+    check("/bin/sh", &["-c", "printf '\\001too large'"], ErrorCode::InvalidComponent, "too large");
 }
 
 #[test]
