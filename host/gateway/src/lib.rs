@@ -1,1 +1,53 @@
 //! The data plane: gRPC, HTTP and WebSocket on one port.
+//!
+//! Every protocol does the same three things: it decodes what a caller sent, has [`serve`] run the flow, and encodes
+//! the answer. What protects the host from callers is here too: sizes, counts and waiting times ([`GatewayOptions`]),
+//! admission before work, backpressure on streams. Nothing that a caller started outlives the caller: a request is
+//! worked on inside the task of its connection or stream, and dropping that stops the guests.
+//!
+//! Where requests go is a snapshot ([`Routes`]) that can be replaced at any moment: a request finishes on the plan it
+//! began with.
+
+mod admission;
+mod circumstances;
+mod front;
+mod gate;
+mod grpc;
+mod http;
+mod in_flight;
+mod listener;
+mod options;
+mod routes;
+mod serve;
+mod socket;
+mod websocket;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::listener::Drained;
+pub use crate::options::GatewayOptions;
+pub use crate::routes::{Routes, ServedFlow};
+
+/// The gateway of one host.
+#[derive(Debug, Clone)]
+pub struct Gateway(Arc<gate::Gate>);
+
+impl Gateway {
+    /// A gateway that serves whatever `routes` holds at the moment of each request.
+    pub fn new(options: GatewayOptions, routes: Routes) -> Self {
+        Self(Arc::new(gate::Gate::new(options, routes)))
+    }
+
+    /// Serves until `shutdown` is cancelled, then drains: readiness turns, new connections are taken for
+    /// `drain_notice` more, requests in progress have `drain_timeout` to finish, and what is left is cut off.
+    /// Dropping the future cuts everything off at once.
+    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Drained {
+        listener::serve(self.0.clone(), listener, shutdown).await
+    }
+}

@@ -1,0 +1,235 @@
+//! Describes a flow as OpenAPI 3.1, from what its executors say about themselves.
+//!
+//! `/post` takes every endpoint; each endpoint that an executor names has a path of its own beside it. `/default` is
+//! left out on purpose: Jina's client would send requests for unlisted endpoints there, with the wrong endpoint.
+
+use std::collections::BTreeMap;
+
+use lockgate_domain::manifest::EndpointManifest;
+use lockgate_domain::{EndpointName, ExecutorName, Manifest};
+use serde_json::{Map, Value, json};
+
+/// Title and description of an API.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) description: &'a str,
+}
+
+/// The description of a flow whose executors are these, in the order of the plan.
+pub(crate) fn describe<'a>(
+    about: About<'_>,
+    executors: impl IntoIterator<Item = (&'a ExecutorName, &'a Manifest)>,
+) -> Value {
+    let mut endpoints: BTreeMap<&EndpointName, Vec<(&ExecutorName, &EndpointManifest)>> = BTreeMap::new();
+    for (name, manifest) in executors {
+        for endpoint in &manifest.endpoints {
+            endpoints.entry(&endpoint.name).or_default().push((name, endpoint));
+        }
+    }
+    let mut paths = Map::new();
+    paths.insert("/post".to_owned(), json!({ "post": any_endpoint() }));
+    for (endpoint, bound) in endpoints {
+        if has_path(endpoint.as_str()) {
+            paths.insert(endpoint.as_str().to_owned(), json!({ "post": one_endpoint(endpoint, &bound) }));
+        }
+    }
+    for (path, summary) in [
+        ("/healthz", "Whether the process lives"),
+        ("/readyz", "Whether the flow takes requests"),
+        ("/dry_run", "The same in Jina's words"),
+        ("/status", "What serves here"),
+    ] {
+        let answers = json!({ "200": { "description": "yes" }, "503": { "description": "no" } });
+        paths.insert(path.to_owned(), json!({ "get": { "summary": summary, "responses": answers } }));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": about.title,
+            "description": about.description,
+            "version": env!("CARGO_PKG_VERSION"),
+        },
+        "paths": paths,
+        "components": { "schemas": schemas() },
+    })
+}
+
+/// Whether an endpoint can be a path of its own; any can be asked for by `/post`.
+pub(crate) fn has_path(endpoint: &str) -> bool {
+    const RESERVED: [&str; 10] = [
+        "/",
+        "/post",
+        "/default",
+        "/docs",
+        "/dry_run",
+        "/healthz",
+        "/openapi.json",
+        "/readyz",
+        "/status",
+        "/ws",
+    ];
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    !RESERVED.contains(&endpoint) && !endpoint.starts_with("/docs/") && endpoint.bytes().all(is_plain)
+}
+
+fn any_endpoint() -> Value {
+    operation(
+        "Send documents to any endpoint",
+        "The endpoint is named by `execEndpoint`; documents pass unchanged through executors that are not bound to it.",
+        "post",
+        json!({ "$ref": "#/components/schemas/Request" }),
+    )
+}
+
+fn one_endpoint(endpoint: &EndpointName, bound: &[(&ExecutorName, &EndpointManifest)]) -> Value {
+    let descriptions: Vec<&str> = bound
+        .iter()
+        .map(|(_, manifest)| manifest.description.as_str())
+        .filter(|description| !description.is_empty())
+        .collect();
+    let parameters: Vec<&Value> =
+        bound.iter().filter_map(|(_, manifest)| manifest.parameters.as_ref()).collect();
+    let mut request = json!({ "$ref": "#/components/schemas/Request" });
+    if !parameters.is_empty() {
+        request = json!({
+            "allOf": [request, { "properties": { "parameters": { "allOf": parameters } } }],
+        });
+    }
+    let name = endpoint.as_str();
+    let mut operation = operation(name, &descriptions.join("\n\n"), name.trim_start_matches('/'), request);
+    let executors: Vec<Value> = bound
+        .iter()
+        .map(|(name, manifest)| {
+            json!({
+                "name": name,
+                "description": manifest.description,
+                "reads": manifest.reads,
+                "writes": manifest.writes,
+                "streaming": manifest.streaming,
+            })
+        })
+        .collect();
+    if let Value::Object(fields) = &mut operation {
+        fields.insert("x-executors".to_owned(), Value::Array(executors));
+    }
+    operation
+}
+
+fn operation(summary: &str, description: &str, id: &str, request: Value) -> Value {
+    let answer = |description: &str, schema: &str| {
+        let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
+        json!({ "description": description, "content": { "application/json": { "schema": schema } } })
+    };
+    json!({
+        "summary": summary,
+        "description": description,
+        "operationId": id.replace('/', "_"),
+        "requestBody": { "required": true, "content": { "application/json": { "schema": request } } },
+        "responses": {
+            "200": answer("The documents after the last executor; an executor's error is in `header.status`.", "Reply"),
+            "default": answer("The request could not be served.", "Failure"),
+        },
+    })
+}
+
+fn schemas() -> Value {
+    let text = json!({ "type": "string" });
+    let nullable = |kind: &str| json!({ "type": [kind, "null"] });
+    let documents = json!({ "type": "array", "items": { "$ref": "#/components/schemas/Document" } });
+    let status = json!({
+        "type": ["object", "null"],
+        "properties": {
+            "code": { "type": "integer", "description": "0 success, 1 error" },
+            "description": text,
+            "exception": nullable("object"),
+        },
+    });
+    let header = json!({
+        "type": "object",
+        "properties": {
+            "requestId": text, "status": status, "execEndpoint": text, "targetExecutor": nullable("string"),
+        },
+    });
+    let time = json!({ "type": ["string", "null"], "format": "date-time" });
+    let route = json!({
+        "type": "object",
+        "properties": { "executor": text, "startTime": time, "endTime": time, "status": status },
+    });
+    json!({
+        "Document": {
+            "type": "object",
+            "description": "Fields of DocArray; any other field is the caller's own.",
+            "properties": {
+                "id": text, "text": nullable("string"), "uri": nullable("string"),
+                "mime_type": nullable("string"),
+                "blob": { "type": ["string", "null"], "description": "base64" },
+                "tensor": nullable("array"), "embedding": nullable("array"),
+                "tags": nullable("object"), "scores": nullable("object"),
+                "chunks": documents, "matches": documents,
+            },
+        },
+        "Request": {
+            "type": "object",
+            "properties": {
+                "data": documents, "parameters": nullable("object"),
+                "execEndpoint": nullable("string"), "targetExecutor": nullable("string"),
+            },
+        },
+        "Reply": {
+            "type": "object",
+            "properties": {
+                "header": header, "parameters": nullable("object"),
+                "routes": { "type": ["array", "null"], "items": route }, "data": documents,
+            },
+        },
+        "Failure": {
+            "type": "object",
+            "properties": { "header": header, "error": { "$ref": "#/components/schemas/Problem" } },
+        },
+        "Problem": {
+            "type": "object",
+            "required": ["code", "status", "source", "message", "retryable"],
+            "properties": {
+                "code": text, "status": text, "message": text, "hint": text, "executor": text, "digest": text,
+                "source": { "enum": ["client", "guest", "host"] },
+                "retryable": { "type": "boolean" },
+                "retry_after_ms": { "type": "integer" },
+                "limit": { "type": "object", "properties": { "name": text, "value": { "type": "integer" } } },
+                "details": {}, "backtrace": { "type": "array", "items": text },
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_what_a_client_can_post_to() {
+        let name: ExecutorName = "encoder".parse().unwrap();
+        let manifest = Manifest::parse(
+            r#"{"endpoints": [
+                {"name": "/index", "description": "Keeps them.", "parameters": {"required": ["k"]}},
+                {"name": "/default"}, {"name": "/status"}, {"name": "/a{b}"}
+            ]}"#,
+        )
+        .unwrap();
+        let api = describe(About { title: "T", description: "D" }, [(&name, &manifest)]);
+        let posts: Vec<&str> = api["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(_, item)| item.get("post").is_some())
+            .map(|(path, _)| path.as_str())
+            .collect();
+        assert_eq!(posts, ["/index", "/post"]);
+        let index = &api["paths"]["/index"]["post"];
+        assert_eq!(index["description"], "Keeps them.");
+        assert_eq!(index["x-executors"][0]["name"], "encoder");
+        let schema = &index["requestBody"]["content"]["application/json"]["schema"];
+        assert_eq!(schema["allOf"][1]["properties"]["parameters"]["allOf"][0]["required"][0], "k");
+        assert_eq!(api["info"]["title"], "T");
+    }
+}

@@ -1,0 +1,109 @@
+//! The pages beside the flow: readiness, status, the description of the API and a page to try it.
+//!
+//! Everything is served from this binary; nothing is loaded from elsewhere, so the page works without a network.
+
+use ::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use ::http::{HeaderValue, Request, Response, StatusCode};
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::Incoming;
+use lockgate_domain::{ErrorCode, Problem};
+use serde_json::json;
+
+use super::{method_not_allowed, openapi, render_problem};
+use crate::gate::Gate;
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const JSON: &str = "application/json";
+const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Whether there is a page at this path, whatever the method.
+pub(super) fn exists(path: &str) -> bool {
+    matches!(
+        path,
+        "/" | "/docs"
+            | "/docs/style.css"
+            | "/docs/page.js"
+            | "/openapi.json"
+            | "/status"
+            | "/dry_run"
+            | "/healthz"
+            | "/readyz"
+            | "/ws"
+    )
+}
+
+/// Answers GET and HEAD.
+pub(super) fn answer(gate: &Gate, request: &Request<Incoming>) -> Response<Body> {
+    match request.uri().path() {
+        "/" => page(JSON, "{}"),
+        "/docs" => page(HTML, include_str!("docs/index.html")),
+        "/docs/style.css" => page(CSS, include_str!("docs/style.css")),
+        "/docs/page.js" => page(SCRIPT, include_str!("docs/page.js")),
+        "/openapi.json" => match gate.routes.resolve() {
+            Ok(flow) => page(JSON, flow.openapi()),
+            Err(problem) => render_problem(None, &problem),
+        },
+        "/status" => page(JSON, status(gate)),
+        "/dry_run" => page(JSON, dry_run(gate)),
+        "/healthz" => page(JSON, r#"{"status":"healthy"}"#),
+        "/readyz" => match gate.readiness() {
+            Ok(()) => page(JSON, r#"{"status":"ready"}"#),
+            Err(problem) => render_problem(None, &problem),
+        },
+        "/ws" => {
+            let problem = Problem::new(ErrorCode::InvalidRequest, "this path is for WebSocket connections");
+            let mut response = render_problem(None, &problem);
+            *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+            response
+        }
+        "/post" | "/index" | "/search" | "/update" | "/delete" => method_not_allowed(request.uri().path()),
+        path => match gate.routes.resolve() {
+            Ok(flow) if openapi::has_path(path) && flow.has_endpoint(path) => method_not_allowed(path),
+            _ => not_found(path),
+        },
+    }
+}
+
+/// Which software serves here, in the shape of Jina's `JinaInfoProto`. Nothing of the environment is shown.
+pub(crate) fn status_entries(gate: &Gate) -> Vec<(&'static str, String)> {
+    let mut entries = vec![("lockgate", env!("CARGO_PKG_VERSION").to_owned())];
+    if let Ok(flow) = gate.routes.resolve() {
+        entries.push(("flow", flow.name.to_string()));
+    }
+    entries
+}
+
+fn status(gate: &Gate) -> String {
+    let entries: serde_json::Map<String, serde_json::Value> =
+        status_entries(gate).into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    json!({ "jina": entries, "envs": {} }).to_string()
+}
+
+fn dry_run(gate: &Gate) -> String {
+    match gate.readiness() {
+        Ok(()) => json!({ "code": 0, "description": "", "exception": null }).to_string(),
+        Err(problem) => json!({ "code": 1, "description": problem.message(), "exception": null }).to_string(),
+    }
+}
+
+fn not_found(path: &str) -> Response<Body> {
+    let problem = Problem::new(ErrorCode::NotFound, format!("there is nothing at {path:?}"))
+        .with_hint("see /docs for what there is");
+    let mut response = render_problem(None, &problem);
+    let body = json!({ "detail": "Not Found", "error": problem });
+    *response.body_mut() = Body::from(body.to_string());
+    response
+}
+
+fn page(kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.into()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}

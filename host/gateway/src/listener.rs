@@ -1,0 +1,154 @@
+//! Accepts connections, drives them, and drains them.
+//!
+//! One task per connection, all in one set: a WebSocket session goes on in the task of the connection it came from,
+//! so dropping the set ends everything that callers started. Connections beyond the limit wait in the system's queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::front::Front;
+use crate::gate::Gate;
+use crate::options::GatewayOptions;
+use crate::socket::PatientSocket;
+use crate::websocket::PendingSession;
+
+/// Pause after the system refused to accept: out of file descriptors, say. Trying again at once would only burn time.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How draining ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut off because they took longer than they may.
+    pub cut_off: usize,
+}
+
+/// Serves until `shutdown` is cancelled, then drains.
+pub(crate) async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: CancellationToken) -> Drained {
+    let mut door = Door {
+        front: Front::new(gate.clone()),
+        builder: Arc::new(protocol(&gate.options)),
+        listener,
+        connections: JoinSet::new(),
+    };
+    door.accept_until(shutdown.cancelled()).await;
+    gate.stop_being_ready();
+    if !gate.options.drain_notice.is_zero() {
+        door.accept_until(sleep(gate.options.drain_notice)).await;
+    }
+    drop(door.listener);
+    gate.drain.cancel();
+    drain(door.connections, gate.options.drain_timeout).await
+}
+
+struct Door {
+    front: Front,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    listener: TcpListener,
+    connections: JoinSet<()>,
+}
+
+impl Door {
+    async fn accept_until(&mut self, end: impl Future<Output = ()>) {
+        tokio::pin!(end);
+        loop {
+            let has_room = self.connections.len() < self.front.gate.options.max_connections;
+            tokio::select! {
+                biased;
+                () = &mut end => return,
+                Some(ended) = self.connections.join_next() => report(ended),
+                accepted = self.listener.accept(), if has_room => match accepted {
+                    Ok((stream, _)) => {
+                        let connection = serve_connection(self.front.clone(), self.builder.clone(), stream);
+                        self.connections.spawn(connection);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "no connection can be accepted for now");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+}
+
+async fn drain(mut connections: JoinSet<()>, patience: Duration) -> Drained {
+    let end = Instant::now() + patience;
+    loop {
+        match timeout_at(end, connections.join_next()).await {
+            Ok(Some(ended)) => report(ended),
+            Ok(None) => return Drained { cut_off: 0 },
+            Err(_) => break,
+        }
+    }
+    let cut_off = connections.len();
+    tracing::warn!(connections = cut_off, "connections are cut off: they did not finish in time");
+    connections.shutdown().await;
+    Drained { cut_off }
+}
+
+/// A connection task returns nothing and is aborted only by us: what is left is a fault of the host.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection ended in a panic");
+    }
+}
+
+async fn serve_connection(front: Front, builder: Arc<auto::Builder<TokioExecutor>>, stream: TcpStream) {
+    // Replies are small and complete: waiting for more to send only delays them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection was gone before it began");
+        return;
+    }
+    let (gate, options) = (&front.gate, &front.gate.options);
+    let socket = PatientSocket::new(stream, options.header_timeout, options.write_timeout);
+    let pending = PendingSession::default();
+    let service = service_fn(|request| front.clone().answer(pending.clone(), request));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = gate.drain.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke off");
+    }
+    if let Some(session) = pending.take() {
+        session.run().await;
+    }
+}
+
+fn protocol(options: &GatewayOptions) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_headers(options.max_headers)
+        .max_buf_size(options.max_header_bytes.max(8 << 10));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(options.max_streams)
+        .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(64)
+        .max_local_error_reset_streams(64)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .max_frame_size(64 << 10)
+        .keep_alive_interval(options.keepalive_interval)
+        .keep_alive_timeout(options.keepalive_timeout);
+    builder
+}

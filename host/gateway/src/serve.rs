@@ -1,0 +1,172 @@
+//! Runs one request, whatever protocol it came by.
+//!
+//! An executor's failure is an answer: it travels inside the reply, beside the documents. What the host or the caller
+//! did wrong ends the request with an error of the protocol.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use lockgate_domain::{
+    DocumentList, EndpointName, ErrorCode, ErrorSource, FuelBudget, Parameters, Problem, RequestContext,
+    RequestId, TenantName,
+};
+use lockgate_flow::engine::{FlowEngine, FlowReply, FlowRequest};
+use lockgate_flow::target::TargetPattern;
+use lockgate_wire::envelope::{Dialect, Reply, Request, Route};
+
+use crate::circumstances::{Arrival, Circumstances, REQUEST_ID};
+use crate::routes::ServedFlow;
+
+/// What a served request gave; lends itself to an encoder.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) id: RequestId,
+    endpoint: EndpointName,
+    parameters: Parameters,
+    routes: Vec<Route>,
+    failure: Option<Problem>,
+    documents: DocumentList,
+    dialect: Dialect,
+}
+
+/// A request that was not served, and under which id.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// None if the request could not be read so far.
+    pub(crate) id: Option<RequestId>,
+    pub(crate) problem: Problem,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { id: None, problem }
+    }
+}
+
+impl Answer {
+    pub(crate) fn reply(&self) -> Reply<'_> {
+        Reply {
+            request_id: self.id.as_str(),
+            endpoint: self.endpoint.as_str(),
+            parameters: &self.parameters,
+            routes: &self.routes,
+            failure: self.failure.as_ref(),
+            documents: &self.documents,
+            dialect: self.dialect,
+        }
+    }
+}
+
+/// Runs a request through a flow. Dropping the future stops the guests.
+pub(crate) async fn serve_request(
+    flow: Arc<ServedFlow>,
+    request: Request,
+    circumstances: Circumstances,
+) -> Result<Answer, Refusal> {
+    let id = request_id(&request, &circumstances);
+    let refuse = |problem| Refusal { id: Some(id.clone()), problem };
+    let endpoint = parse_endpoint(request.endpoint.as_deref()).map_err(refuse)?;
+    let target_executor = parse_target(request.target_executor.as_deref()).map_err(refuse)?;
+    let arrival = circumstances.arrival;
+    let deadline = deadline(&flow, &circumstances);
+    if deadline <= arrival.instant {
+        return Err(refuse(too_late()));
+    }
+    let context = RequestContext {
+        id: id.clone(),
+        tenant: TenantName::local(),
+        headers: circumstances.headers,
+        deadline: Some(deadline),
+        fuel: FuelBudget::new(flow.fuel),
+    };
+    let flow_request = FlowRequest {
+        endpoint: endpoint.clone(),
+        target_executor,
+        documents: request.documents,
+        parameters: request.parameters.clone(),
+        context,
+        emit: None,
+    };
+    let reply = FlowEngine::run(&flow.plan, flow_request).await;
+    tracing::debug!(
+        request.id = id.as_str(),
+        flow = %flow.name,
+        endpoint = endpoint.as_str(),
+        duration_us = u64::try_from(arrival.instant.elapsed().as_micros()).unwrap_or(u64::MAX),
+        error = reply.failure.as_ref().map(|problem| problem.code().as_str()),
+        "served"
+    );
+    if let Some(problem) = &reply.failure
+        && !travels_inside(problem)
+    {
+        return Err(refuse(problem.clone()));
+    }
+    Ok(Answer {
+        routes: routes(arrival, &reply),
+        id,
+        endpoint,
+        parameters: request.parameters,
+        failure: reply.failure,
+        documents: reply.documents,
+        dialect: request.dialect,
+    })
+}
+
+/// Whether a failure is the executor's, and so part of an answer.
+fn travels_inside(problem: &Problem) -> bool {
+    problem.code().source() == ErrorSource::Guest
+}
+
+fn request_id(request: &Request, circumstances: &Circumstances) -> RequestId {
+    let sent = request.id.as_deref().or_else(|| circumstances.headers.get(REQUEST_ID.as_str()));
+    sent.map_or_else(RequestId::fresh, RequestId::accept)
+}
+
+fn parse_endpoint(sent: Option<&str>) -> Result<EndpointName, Problem> {
+    let sent = sent.filter(|sent| !sent.is_empty()).unwrap_or("/");
+    EndpointName::parse(sent).map_err(|error| Problem::new(ErrorCode::InvalidRequest, error.to_string()))
+}
+
+fn parse_target(sent: Option<&str>) -> Result<Option<TargetPattern>, Problem> {
+    sent.filter(|sent| !sent.is_empty()).map(TargetPattern::parse).transpose()
+}
+
+/// The flow's own limit, or the caller's if it is earlier.
+fn deadline(flow: &ServedFlow, circumstances: &Circumstances) -> Instant {
+    let arrival = circumstances.arrival.instant;
+    let latest = arrival.checked_add(flow.plan.timeout()).unwrap_or(arrival);
+    circumstances.deadline.map_or(latest, |asked| asked.min(latest))
+}
+
+fn too_late() -> Problem {
+    Problem::new(ErrorCode::DeadlineExceeded, "the caller's deadline was over before the request began")
+        .with_hint("allow more time")
+}
+
+/// The gateway first, then the executors in the order of the plan. One that was passed by has no end.
+fn routes(arrival: Arrival, reply: &FlowReply) -> Vec<Route> {
+    use lockgate_flow::engine::Outcome;
+
+    let mut routes = Vec::with_capacity(reply.routes.len() + 1);
+    routes.push(Route {
+        executor: "gateway".to_owned(),
+        start: Some(arrival.show(arrival.instant)),
+        end: Some(arrival.show(Instant::now())),
+        failure: None,
+    });
+    for stage in &reply.routes {
+        let (end, failure) = match &stage.outcome {
+            Outcome::Ran => (stage.ended, None),
+            Outcome::Failed(problem) => (stage.ended, Some(problem.clone())),
+            Outcome::Skipped => (None, None),
+            Outcome::NotReached => continue,
+        };
+        routes.push(Route {
+            executor: stage.executor.to_string(),
+            start: stage.started.map(|started| arrival.show(started)),
+            end: end.map(|end| arrival.show(end)),
+            failure,
+        });
+    }
+    routes
+}

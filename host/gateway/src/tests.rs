@@ -1,0 +1,203 @@
+//! A gateway on a real socket, in front of a scripted executor. Everything waits on conditions; nothing sleeps.
+
+mod drain;
+mod grpc;
+mod hostile;
+mod http;
+mod websocket;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use lockgate_domain::document::DocumentListBuilder;
+use lockgate_domain::spec::{GatewaySpec, PoolSpec, StageSpec};
+use lockgate_domain::{DocumentList, ErrorCode, FlowSpec, Limits, Manifest, Parameters, Problem};
+use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply};
+use lockgate_flow::plan::ExecutionPlan;
+use lockgate_wire::envelope::{Dialect, Request};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Drained, Gateway, GatewayOptions, Routes, ServedFlow};
+
+/// Far beyond what any condition takes, far below what a person waits.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running gateway. Dropping it cuts everything off.
+struct Host {
+    address: SocketAddr,
+    script: Arc<Script>,
+    routes: Routes,
+    shutdown: CancellationToken,
+    running: JoinSet<Drained>,
+}
+
+/// What the executor does, by endpoint.
+struct Script {
+    manifest: Manifest,
+    /// How many calls of `/wait` may return.
+    released: Semaphore,
+    active: watch::Sender<usize>,
+    calls: AtomicUsize,
+}
+
+struct Active<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|active| *active -= 1);
+    }
+}
+
+impl Script {
+    fn new() -> Self {
+        let manifest = r#"{"endpoints": [
+            {"name": "/upper", "description": "Louder."}, {"name": "/fail"}, {"name": "/busy"}, {"name": "/gone"},
+            {"name": "/late"}, {"name": "/fault"}, {"name": "/wait"}, {"name": "/hang"}, {"name": "/big"},
+            {"name": "/header"}
+        ]}"#;
+        Self {
+            manifest: Manifest::parse(manifest).unwrap(),
+            released: Semaphore::new(0),
+            active: watch::Sender::new(0),
+            calls: AtomicUsize::new(0),
+        }
+    }
+
+    async fn run(&self, call: ExecutorCall) -> Result<DocumentList, Problem> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.active.send_modify(|active| *active += 1);
+        let _active = Active(&self.active);
+        let failed = |code| Err(Problem::new(code, "as the script says"));
+        match call.endpoint.as_str() {
+            "/upper" => Ok(map(&call.documents, str::to_uppercase)),
+            "/big" => Ok(map(&call.documents, |text| text.repeat(1 << 20))),
+            "/header" => {
+                Ok(map(&call.documents, |name| call.context.headers.get(name).unwrap_or("none").to_owned()))
+            }
+            "/fail" => failed(ErrorCode::GuestError),
+            "/busy" => failed(ErrorCode::Overloaded),
+            "/gone" => failed(ErrorCode::Unavailable),
+            "/late" => failed(ErrorCode::DeadlineExceeded),
+            "/fault" => failed(ErrorCode::HostFault),
+            "/hang" => std::future::pending().await,
+            // The text `now` does not wait: how a later request overtakes.
+            "/wait" if call.documents.text("text", 0) == Some("now") => Ok(call.documents),
+            "/wait" => {
+                self.released.acquire().await.unwrap().forget();
+                Ok(call.documents)
+            }
+            other => panic!("no script for {other}"),
+        }
+    }
+}
+
+impl ExecutorClient for Script {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {
+        Box::pin(async move { self.run(call).await.map(|documents| ExecutorReply { documents, fuel: 1 }) })
+    }
+}
+
+impl Host {
+    async fn start() -> Self {
+        Self::with(GatewayOptions::default()).await
+    }
+
+    async fn with(options: GatewayOptions) -> Self {
+        let script = Arc::new(Script::new());
+        let routes = Routes::default();
+        routes.publish(flow(script.clone()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let gateway = Gateway::new(options, routes.clone());
+        let mut running = JoinSet::new();
+        let end = shutdown.clone();
+        running.spawn(async move { gateway.serve(listener, end).await });
+        Self { address, script, routes, shutdown, running }
+    }
+
+    /// Waits until the executor works on exactly so many calls.
+    async fn active(&self, count: usize) {
+        let mut active = self.script.active.subscribe();
+        within(active.wait_for(|active| *active == count)).await.unwrap();
+    }
+
+    fn calls(&self) -> usize {
+        self.script.calls.load(Ordering::Relaxed)
+    }
+
+    fn release(&self, count: usize) {
+        self.script.released.add_permits(count);
+    }
+
+    async fn drained(mut self) -> Drained {
+        within(self.running.join_next()).await.unwrap().unwrap()
+    }
+}
+
+fn flow(client: Arc<Script>) -> ServedFlow {
+    let stage = StageSpec {
+        name: "script".parse().unwrap(),
+        uses: String::new(),
+        needs: Vec::new(),
+        config: serde_json::Map::new(),
+        limits: Limits::default(),
+        pool: PoolSpec::default(),
+        timeout_ms: None,
+        retries: 0,
+        reduce: true,
+    };
+    let spec = FlowSpec {
+        name: "test".parse().unwrap(),
+        stages: vec![stage],
+        gateway: GatewaySpec { title: Some("A test".to_owned()), ..GatewaySpec::default() },
+        fuel: FlowSpec::DEFAULT_FUEL,
+        timeout_ms: FlowSpec::DEFAULT_TIMEOUT_MS,
+    };
+    let client: Arc<dyn ExecutorClient> = client;
+    let plan = ExecutionPlan::new(&spec, [("script".parse().unwrap(), client)]).unwrap();
+    ServedFlow::new(&spec, Arc::new(plan))
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("the condition never came")
+}
+
+fn documents(texts: &[&str]) -> DocumentList {
+    let mut builder = DocumentListBuilder::new(Limits::default());
+    for text in texts {
+        let row = builder.push_root().unwrap();
+        builder.set_text("text", row, text).unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+fn texts(documents: &DocumentList) -> Vec<&str> {
+    (0..documents.len()).map(|row| documents.text("text", row).unwrap_or_default()).collect()
+}
+
+fn map(documents: &DocumentList, change: impl Fn(&str) -> String) -> DocumentList {
+    let changed: Vec<String> = texts(documents).into_iter().map(change).collect();
+    self::documents(&changed.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn request(id: &str, endpoint: &str, texts: &[&str]) -> Request {
+    Request {
+        id: Some(id.to_owned()),
+        endpoint: Some(endpoint.to_owned()),
+        target_executor: None,
+        parameters: Parameters::default(),
+        documents: documents(texts),
+        dialect: Dialect::DocArrayV2,
+    }
+}
