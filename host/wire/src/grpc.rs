@@ -1,40 +1,173 @@
-//! Requests and replies as protobuf.
+//! Requests and replies as protobuf messages: the envelope around [`crate::docs`].
+//!
+//! `docs_bytes` is refused: Jina's v1 decodes it as a pickle, which is code. Parameters are a `Struct`, so their
+//! numbers are doubles; integral ones come in as integers.
 
-use lockgate_domain::{ErrorCode, Limits, Problem};
+use bytes::Bytes;
+use lockgate_domain::{DocumentList, ErrorCode, Limits, Problem};
+use prost_types::Timestamp;
 
-use crate::envelope::{Answer, Reply, Request};
+use crate::docs;
+use crate::envelope::{Answer, Dialect, Reply, Request, Route};
 use crate::proto;
+use crate::proto::data_request_proto::DataContentProto;
+use crate::proto::data_request_proto::data_content_proto::Documents;
+use crate::proto::status_proto::{ExceptionProto, StatusCode};
+
+mod parameters;
 
 /// Reads a request.
 ///
 /// # Errors
 /// `invalid_request` naming the document and field at fault, or the limit that was passed.
-pub fn decode_request(_message: proto::DataRequestProto, _limits: &Limits) -> Result<Request, Problem> {
-    Err(Problem::new(ErrorCode::Unavailable, "not yet"))
+pub fn decode_request(message: proto::DataRequestProto, limits: &Limits) -> Result<Request, Problem> {
+    let header = message.header.unwrap_or_default();
+    let (documents, dialect) = decode_content(message.data, limits)?;
+    let given = |text: String| Some(text).filter(|text| !text.is_empty());
+    Ok(Request {
+        id: given(header.request_id),
+        endpoint: header.exec_endpoint.and_then(given),
+        target_executor: header.target_executor.and_then(given),
+        parameters: parameters::from_struct(message.parameters),
+        documents,
+        dialect,
+    })
 }
 
-/// Writes a reply in the caller's dialect. Documents that the dialect cannot hold make it an error reply.
-pub fn encode_reply(_reply: &Reply<'_>) -> proto::DataRequestProto {
-    proto::DataRequestProto::default()
+/// Writes a reply in the caller's dialect. Documents that the dialect cannot hold make it an error reply without
+/// documents.
+pub fn encode_reply(reply: &Reply<'_>) -> proto::DataRequestProto {
+    let (content, refused) = match docs::encode(reply.dialect, reply.documents) {
+        Ok(documents) => (Some(content(documents)), None),
+        Err(problem) => (None, Some(problem)),
+    };
+    let failure = reply.failure.or(refused.as_ref());
+    proto::DataRequestProto {
+        header: Some(proto::HeaderProto {
+            request_id: reply.request_id.to_owned(),
+            status: Some(failure.map(status_proto).unwrap_or_default()),
+            exec_endpoint: Some(reply.endpoint.to_owned()),
+            target_executor: Some(String::new()),
+            timeout: None,
+        }),
+        parameters: Some(parameters::to_struct(reply.parameters)),
+        routes: reply.routes.iter().map(encode_route).collect(),
+        data: content,
+    }
 }
 
-/// A failure as the status inside a reply.
-pub fn status_proto(_problem: &Problem) -> proto::StatusProto {
-    proto::StatusProto::default()
+/// A failure as the status inside a reply. The exception's name is the error's code, its argument the message.
+pub fn status_proto(problem: &Problem) -> proto::StatusProto {
+    let message = problem.message();
+    proto::StatusProto {
+        code: StatusCode::Error.into(),
+        description: match problem.hint() {
+            Some(hint) => format!("{message} (hint: {hint})"),
+            None => message.to_owned(),
+        },
+        exception: Some(ExceptionProto {
+            name: problem.code().as_str().to_owned(),
+            args: std::iter::once(message).chain(problem.hint()).map(str::to_owned).collect(),
+            stacks: problem.backtrace().to_vec(),
+            executor: problem.executor().map(ToString::to_string).unwrap_or_default(),
+        }),
+    }
 }
 
 /// Writes a request, for clients.
 ///
 /// # Errors
 /// `invalid_request` if the request's dialect cannot hold its documents.
-pub fn encode_request(_request: &Request) -> Result<proto::DataRequestProto, Problem> {
-    Err(Problem::new(ErrorCode::Unavailable, "not yet"))
+pub fn encode_request(request: &Request) -> Result<proto::DataRequestProto, Problem> {
+    Ok(proto::DataRequestProto {
+        header: Some(proto::HeaderProto {
+            request_id: request.id.clone().unwrap_or_default(),
+            status: None,
+            exec_endpoint: request.endpoint.clone(),
+            target_executor: request.target_executor.clone(),
+            timeout: None,
+        }),
+        parameters: Some(parameters::to_struct(&request.parameters)),
+        routes: Vec::new(),
+        data: Some(content(docs::encode(request.dialect, &request.documents)?)),
+    })
 }
 
 /// Reads a reply, for clients.
 ///
 /// # Errors
 /// As [`decode_request`].
-pub fn decode_reply(_message: proto::DataRequestProto, _limits: &Limits) -> Result<Answer, Problem> {
-    Err(Problem::new(ErrorCode::Unavailable, "not yet"))
+pub fn decode_reply(message: proto::DataRequestProto, limits: &Limits) -> Result<Answer, Problem> {
+    let header = message.header.unwrap_or_default();
+    let (documents, _) = decode_content(message.data, limits)?;
+    Ok(Answer {
+        request_id: header.request_id,
+        parameters: parameters::from_struct(message.parameters),
+        routes: message.routes.into_iter().map(decode_route).collect(),
+        failure: header.status.and_then(decode_status),
+        documents,
+    })
 }
+
+fn content(documents: Bytes) -> DataContentProto {
+    DataContentProto { documents: Some(Documents::Docs(documents)) }
+}
+
+fn decode_content(
+    content: Option<DataContentProto>,
+    limits: &Limits,
+) -> Result<(DocumentList, Dialect), Problem> {
+    match content.and_then(|content| content.documents) {
+        None => Ok((DocumentList::default(), Dialect::DocArrayV1)),
+        Some(Documents::Docs(bytes)) => {
+            // Documents without a field are the same in both; v2 clients cannot send any, their ids are set.
+            let dialect = docs::detect(&bytes).unwrap_or(Dialect::DocArrayV1);
+            Ok((docs::decode(dialect, &bytes, limits)?, dialect))
+        }
+        Some(Documents::DocsBytes(_)) => {
+            let message =
+                "the request's documents are pickled (docs_bytes), which is refused: a pickle is code";
+            Err(Problem::new(ErrorCode::InvalidRequest, message).with_hint("send them in the field docs"))
+        }
+    }
+}
+
+fn encode_route(route: &Route) -> proto::RouteProto {
+    proto::RouteProto {
+        executor: route.executor.clone(),
+        start_time: route.start.map(Timestamp::from),
+        end_time: route.end.map(Timestamp::from),
+        status: route.failure.as_ref().map(status_proto),
+    }
+}
+
+fn decode_route(route: proto::RouteProto) -> Route {
+    Route {
+        executor: route.executor,
+        start: route.start_time.and_then(|time| time.try_into().ok()),
+        end: route.end_time.and_then(|time| time.try_into().ok()),
+        failure: route.status.and_then(decode_status),
+    }
+}
+
+/// The problem that a status tells of, if it tells of one. Names that are no code of ours are an executor's error.
+fn decode_status(status: proto::StatusProto) -> Option<Problem> {
+    if status.code == i32::from(StatusCode::Success) {
+        return None;
+    }
+    let exception = status.exception.unwrap_or_default();
+    let code = ErrorCode::ALL.into_iter().find(|code| code.as_str() == exception.name);
+    let problem = match (code, exception.args.as_slice()) {
+        (Some(code), [message]) => Problem::new(code, message),
+        (Some(code), [message, hint, ..]) => Problem::new(code, message).with_hint(hint),
+        _ => Problem::new(code.unwrap_or(ErrorCode::GuestError), status.description),
+    };
+    let problem = problem.with_backtrace(exception.stacks);
+    match exception.executor.parse() {
+        Ok(executor) => Some(problem.with_executor(&executor)),
+        Err(_) => Some(problem),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,22 @@
 //! Requests and replies as JSON: what HTTP and WebSocket callers send and get.
+//!
+//! Three kinds of callers are told apart by what they send. Documents with Jina's v1 fields come from a v1 client: its
+//! answers have all 19 fields, null where unset. Otherwise, a body whose header has both a request id and an endpoint
+//! comes from a v2 client: its blobs are plain text. Everybody else gets only the fields that have values. Blobs are
+//! base64 but for v2. Of equal keys in one object the last counts. Depth is bounded by serde_json (128) and, for
+//! documents, by [`Limits::NESTING`]; sizes by the body's length and the builder's limits.
 
-use lockgate_domain::{DocumentList, ErrorCode, Limits, Problem};
+use lockgate_domain::{DocumentList, Limits, Problem};
 
 use crate::envelope::{Reply, Request};
+
+mod decode;
+mod documents;
+mod element;
+mod encode;
+mod scalar;
+mod tensor;
+pub(crate) mod text;
 
 /// How keys of a reply are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,25 +27,33 @@ pub enum Case {
     Snake,
 }
 
-/// Reads a request.
+/// Reads a request: `{"data": [...], "parameters": {...}, "exec_endpoint": "/", "header": {...}}`, each of them
+/// optional, keys in either case. `data` is a list of documents, `{"docs": [...]}`, one document, or null.
+///
+/// Fields that DocArray does not know become columns: texts, integers, numbers, booleans; lists and objects JSON.
 ///
 /// # Errors
 /// `invalid_request` with the path of the value at fault, or the limit that was passed.
-pub fn decode_request(_body: &[u8], _limits: &Limits) -> Result<Request, Problem> {
-    Err(Problem::new(ErrorCode::Unavailable, "not yet"))
+pub fn decode_request(body: &[u8], limits: &Limits) -> Result<Request, Problem> {
+    decode::request(body, limits).map_err(|fault| fault.problem())
 }
 
 /// Writes a reply.
-pub fn encode_reply(_reply: &Reply<'_>, _case: Case) -> Vec<u8> {
-    Vec::new()
+pub fn encode_reply(reply: &Reply<'_>, case: Case) -> Vec<u8> {
+    encode::reply(reply, case)
 }
 
 /// Writes the answer to a request that failed before there was one: `{"detail": "...", "error": {...}}`.
-pub fn encode_problem(_problem: &Problem) -> Vec<u8> {
-    Vec::new()
+pub fn encode_problem(problem: &Problem) -> Vec<u8> {
+    encode::problem(problem)
 }
 
-/// Writes documents as a JSON array, as a client would show them.
-pub fn encode_documents(_documents: &DocumentList) -> String {
-    String::new()
+/// Writes documents as a JSON array of objects that have only the fields with values; blobs are base64.
+pub fn encode_documents(documents: &DocumentList) -> String {
+    let mut out = Vec::new();
+    element::Encoder::sparse(documents).list(&mut out);
+    String::from_utf8(out).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,12 @@
 //! Decoding is bounded by prost's recursion limit; sizes are bounded by whoever reads the message from the socket.
 
 /// Messages, servers and clients of package `jina`.
-#[expect(missing_docs, non_camel_case_types, clippy::all, reason = "generated from proto/jina.proto, which documents them")]
+#[expect(
+    missing_docs,
+    non_camel_case_types,
+    clippy::all,
+    reason = "generated from proto/jina.proto, which documents them"
+)]
 pub mod jina {
     include!(concat!(env!("OUT_DIR"), "/served/jina.rs"));
 }

@@ -6,5 +6,5 @@
 mod reader;
 mod writer;
 
-pub(crate) use reader::{Field, Malformed, Payload, Reader};
+pub(crate) use reader::{Malformed, Payload, Reader};
 pub(crate) use writer::Writer;

@@ -148,7 +148,10 @@ impl<'a> Payload<'a> {
     }
 
     /// Elements of a `repeated uint32`, packed or single.
-    pub(crate) fn each_uint32(self, mut keep: impl FnMut(u32) -> Result<(), Malformed>) -> Result<(), Malformed> {
+    pub(crate) fn each_uint32(
+        self,
+        mut keep: impl FnMut(u32) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
         match self {
             Payload::Bytes(packed) => {
                 let mut reader = Reader::new(packed);

@@ -18,16 +18,6 @@ impl Writer {
         self.out
     }
 
-    /// Bytes written so far.
-    pub(crate) fn len(&self) -> usize {
-        self.out.len()
-    }
-
-    /// Takes back what was written after `len`.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.out.truncate(len);
-    }
-
     pub(crate) fn varint(&mut self, number: u32, value: u64) {
         self.tag(number, 0);
         self.raw_varint(value);
@@ -68,7 +58,12 @@ impl Writer {
     }
 
     /// A nested message (or packed field) of about `estimate` bytes.
-    pub(crate) fn nested<R>(&mut self, number: u32, estimate: usize, write: impl FnOnce(&mut Self) -> R) -> R {
+    pub(crate) fn nested<R>(
+        &mut self,
+        number: u32,
+        estimate: usize,
+        write: impl FnOnce(&mut Self) -> R,
+    ) -> R {
         let open = self.open(number, estimate);
         let result = write(self);
         self.close(open);
@@ -77,11 +72,17 @@ impl Writer {
 
     /// Opens a nested message whose end is not in one scope with its start.
     pub(crate) fn open(&mut self, number: u32, estimate: usize) -> Open {
+        let tag = self.out.len();
         self.tag(number, 2);
         let width = varint_width(estimate as u64);
         let start = self.out.len() + width;
         self.out.resize(start, 0);
-        Open { start, width }
+        Open { tag, start, width }
+    }
+
+    /// Takes a nested message back.
+    pub(crate) fn abandon(&mut self, open: Open) {
+        self.out.truncate(open.tag);
     }
 
     pub(crate) fn close(&mut self, open: Open) {
@@ -111,6 +112,7 @@ impl Writer {
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Open {
+    tag: usize,
     start: usize,
     width: usize,
 }

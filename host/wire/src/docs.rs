@@ -1,0 +1,127 @@
+//! Documents as protobuf, straight between bytes and columns.
+//!
+//! Both versions of DocArray travel in the same field; [`detect`] tells them apart. Blobs and arrays stay slices of
+//! the message they came in. Depth is bounded by [`lockgate_domain::Limits::NESTING`], counts by the builder's
+//! limits, everything else by the message's own length.
+
+use bytes::Bytes;
+use lockgate_domain::document::Column;
+use lockgate_domain::{DocumentList, Limits, Problem};
+
+use crate::envelope::Dialect;
+use crate::protobuf::{Payload, Reader};
+
+mod ndarray;
+pub mod v1;
+pub mod v2;
+pub(crate) mod values;
+
+/// Which version of DocArray a message holds: a v2 document has nothing but map entries in field 1, a v1 document has
+/// other fields, and an id in field 1.
+///
+/// None if nothing tells: no documents, or documents without a field.
+pub fn detect(message: &[u8]) -> Option<Dialect> {
+    let mut list = Reader::new(message);
+    while let Ok(Some(field)) = list.next() {
+        let Payload::Bytes(document) = field.payload else { continue };
+        if field.number == 1
+            && let Some(dialect) = detect_document(document)
+        {
+            return Some(dialect);
+        }
+    }
+    None
+}
+
+fn detect_document(document: &[u8]) -> Option<Dialect> {
+    let mut reader = Reader::new(document);
+    let mut entries = 0;
+    loop {
+        match reader.next() {
+            Ok(None) => break,
+            Ok(Some(field)) => match field.payload {
+                Payload::Bytes(entry) if field.number == 1 && is_entry(entry) => entries += 1,
+                _ => return Some(Dialect::DocArrayV1),
+            },
+            Err(_) => return Some(Dialect::DocArrayV1),
+        }
+    }
+    (entries > 0).then_some(Dialect::DocArrayV2)
+}
+
+/// A map entry: a key in field 1, a message in field 2, nothing else.
+fn is_entry(entry: &[u8]) -> bool {
+    let mut reader = Reader::new(entry);
+    let mut seen = 0;
+    loop {
+        match reader.next() {
+            Ok(None) => return seen > 0,
+            Ok(Some(field)) => match (field.number, field.payload) {
+                (1, Payload::Bytes(key)) if std::str::from_utf8(key).is_ok() => seen += 1,
+                (2, Payload::Bytes(value)) if is_message(value) => {}
+                _ => return false,
+            },
+            Err(_) => return false,
+        }
+    }
+}
+
+fn is_message(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes);
+    loop {
+        match reader.next() {
+            Ok(None) => return true,
+            Ok(Some(_)) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Reads a list of documents (`DocumentArrayProto` or `DocListProto`).
+///
+/// # Errors
+/// `invalid_request` with the path of what cannot be read, or the limit that was passed.
+pub fn decode(dialect: Dialect, message: &Bytes, limits: &Limits) -> Result<DocumentList, Problem> {
+    match dialect {
+        Dialect::DocArrayV1 => v1::decode(message, limits),
+        Dialect::DocArrayV2 => v2::decode(message, limits),
+    }
+}
+
+/// Writes a list of documents.
+///
+/// # Errors
+/// `invalid_request` with the path of what the dialect cannot hold.
+pub fn encode(dialect: Dialect, documents: &DocumentList) -> Result<Bytes, Problem> {
+    match dialect {
+        Dialect::DocArrayV1 => v1::encode(documents),
+        Dialect::DocArrayV2 => v2::encode(documents),
+    }
+}
+
+/// At which depth a field is part of the schema, judged by where it has values: roots and nested documents are often
+/// of different classes, and a field that one of them lacks should not appear there as empty.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Presence {
+    roots: bool,
+    nested: bool,
+}
+
+impl Presence {
+    pub(crate) const EVERYWHERE: Self = Self { roots: true, nested: true };
+
+    pub(crate) fn of(column: &Column, documents: &DocumentList) -> Self {
+        let rows = column.values().rows();
+        let roots = (0..documents.len().min(rows)).any(|row| column.has_value(row));
+        let nested = (documents.len()..rows).any(|row| column.has_value(row));
+        // A field without any value was declared by the caller, who knows where.
+        Self { roots: roots || !nested, nested: nested || !roots }
+    }
+
+    pub(crate) fn covers(self, row: u32, roots: u32) -> bool {
+        if row < roots { self.roots } else { self.nested }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Documents of both versions against prost's reading of the same bytes, and against bytes of nobody's.
+
+use bytes::Bytes;
+use lockgate_domain::Limits;
+use proptest::prelude::*;
+use prost::Message;
+
+use super::*;
+use crate::testing::{build, oracle, printed, v1_documents, v2_documents};
+
+fn limits() -> Limits {
+    Limits::default()
+}
+
+/// Reads and writes bytes in many damaged forms; nothing may panic.
+fn survives(bytes: &[u8]) {
+    let bytes = Bytes::copy_from_slice(bytes);
+    for dialect in [Dialect::DocArrayV1, Dialect::DocArrayV2] {
+        if let Ok(list) = decode(dialect, &bytes, &limits()) {
+            let _written = encode(Dialect::DocArrayV1, &list);
+            let _written = encode(Dialect::DocArrayV2, &list);
+            let _written = crate::json::encode_documents(&list);
+        }
+    }
+    let _dialect = detect(&bytes);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn v1_documents_come_back(documents in v1_documents()) {
+        let list = build(&documents);
+        let bytes = v1::encode(&list).unwrap();
+        let back = v1::decode(&bytes, &limits()).unwrap();
+        prop_assert_eq!(printed(&back), printed(&list));
+        let has_fields = documents.iter().any(|d| !d.cells.is_empty() || d.links.iter().any(|l| !l.2.is_empty()));
+        prop_assert_eq!(detect(&bytes), has_fields.then_some(Dialect::DocArrayV1));
+    }
+
+    #[test]
+    fn prost_reads_and_writes_the_same_v1_documents(documents in v1_documents()) {
+        let list = build(&documents);
+        let message = oracle::v1::DocumentArrayProto::decode(v1::encode(&list).unwrap()).unwrap();
+        let back = v1::decode(&message.encode_to_vec().into(), &limits()).unwrap();
+        prop_assert_eq!(printed(&back), printed(&list));
+    }
+
+    #[test]
+    fn v2_documents_come_back(documents in v2_documents()) {
+        let list = build(&documents);
+        let bytes = v2::encode(&list).unwrap();
+        let back = v2::decode(&bytes, &limits()).unwrap();
+        prop_assert_eq!(printed(&back), printed(&list));
+        prop_assert!(detect(&bytes) != Some(Dialect::DocArrayV1));
+    }
+
+    #[test]
+    fn prost_reads_and_writes_the_same_v2_documents(documents in v2_documents()) {
+        let list = build(&documents);
+        let message = oracle::v2::DocListProto::decode(v2::encode(&list).unwrap()).unwrap();
+        let back = v2::decode(&message.encode_to_vec().into(), &limits()).unwrap();
+        prop_assert_eq!(printed(&back), printed(&list));
+    }
+
+    #[test]
+    fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        survives(&bytes);
+    }
+
+    #[test]
+    fn damaged_documents_are_survived(
+        (one, two) in (v1_documents(), v2_documents()),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        for bytes in [v1::encode(&build(&one)).unwrap(), v2::encode(&build(&two)).unwrap()] {
+            let mut bytes = bytes.to_vec();
+            if !bytes.is_empty() {
+                let len = bytes.len();
+                damage.iter().for_each(|(index, byte)| bytes[index.index(len)] = *byte);
+                survives(&bytes);
+                survives(&bytes[..cut.index(len)]);
+            }
+        }
+    }
+}
+
+fn v1_chain(depth: usize) -> Bytes {
+    let mut document = oracle::v1::DocumentProto::default();
+    for _ in 0..depth {
+        document = oracle::v1::DocumentProto { chunks: vec![document], ..Default::default() };
+    }
+    oracle::v1::DocumentArrayProto { docs: vec![document] }.encode_to_vec().into()
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let check = |depth: usize, fits: bool| {
+        let result = v1::decode(&v1_chain(depth), &limits());
+        assert_eq!(
+            result.as_ref().err().map(Problem::limit_passed),
+            (!fits).then_some(Some((lockgate_domain::LimitKind::Nesting, u64::from(Limits::NESTING)))),
+            "{depth}"
+        );
+    };
+    check(Limits::NESTING as usize, true);
+    check(Limits::NESTING as usize + 1, false);
+    check(2000, false);
+}
+
+#[test]
+fn faults_name_their_place() {
+    let check = |dialect: Dialect, bytes: Vec<u8>, expected: &str| {
+        assert_eq!(decode(dialect, &bytes.into(), &limits()).unwrap_err().message(), expected);
+    };
+    let sparse = oracle::v1::NdArrayProto {
+        content: Some(oracle::v1::nd_array_proto::Content::Sparse(Default::default())),
+        ..Default::default()
+    };
+    let inner = oracle::v1::DocumentProto { embedding: Some(sparse), ..Default::default() };
+    let outer = oracle::v1::DocumentProto { chunks: vec![inner], ..Default::default() };
+    let list = oracle::v1::DocumentArrayProto { docs: vec![Default::default(), outer] };
+    check(
+        Dialect::DocArrayV1,
+        list.encode_to_vec(),
+        "data[1].chunks[0].embedding: sparse arrays are not supported",
+    );
+    let blob = oracle::v2::NodeProto {
+        content: Some(oracle::v2::node_proto::Content::Blob(Bytes::from_static(b"x"))),
+        ..Default::default()
+    };
+    let dict = oracle::v2::DictOfAnyProto { data: [("k".to_owned(), blob)].into() };
+    let node = oracle::v2::NodeProto {
+        content: Some(oracle::v2::node_proto::Content::Dict(dict)),
+        ..Default::default()
+    };
+    let document = oracle::v2::DocProto { data: [("extra".to_owned(), node)].into() };
+    check(
+        Dialect::DocArrayV2,
+        oracle::v2::DocListProto { docs: vec![document] }.encode_to_vec(),
+        "data[0].extra.k: a list or dictionary holds bytes, which JSON cannot",
+    );
+}

@@ -1,0 +1,108 @@
+//! The request around the documents.
+
+use std::fmt;
+
+use lockgate_domain::{Limits, Parameters};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::documents::{DataSeed, Draft};
+use super::scalar::TextSeed;
+use crate::envelope::{Dialect, Request};
+use crate::fault::{Fault, Result, Step};
+
+pub(super) fn request(body: &[u8], limits: &Limits) -> Result<Request> {
+    if body.trim_ascii().is_empty() {
+        return Err(Fault::with_hint(
+            "the body is empty",
+            "send an object such as {\"data\": [{\"text\": \"hi\"}]}",
+        ));
+    }
+    let mut documents = Draft::new(limits);
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let envelope = RequestSeed(&mut documents)
+        .deserialize(&mut deserializer)
+        .and_then(|envelope| deserializer.end().map(|()| envelope));
+    let envelope = envelope.map_err(|error| documents.explain(&error))?;
+    let header = envelope.header;
+    let is_v2 = !documents.has_marks() && header.request_id.is_some() && header.exec_endpoint.is_some();
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    Ok(Request {
+        id: given(header.request_id),
+        endpoint: given(envelope.endpoint.or(header.exec_endpoint)),
+        target_executor: given(envelope.target_executor.or(header.target_executor)),
+        parameters: Parameters::new(envelope.parameters.unwrap_or_default()),
+        documents: documents.finish(is_v2)?,
+        dialect: if is_v2 { Dialect::DocArrayV2 } else { Dialect::DocArrayV1 },
+    })
+}
+
+#[derive(Default)]
+struct Envelope {
+    header: Header,
+    endpoint: Option<String>,
+    target_executor: Option<String>,
+    parameters: Option<Map<String, Value>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Header {
+    #[serde(alias = "requestId")]
+    request_id: Option<String>,
+    #[serde(alias = "execEndpoint")]
+    exec_endpoint: Option<String>,
+    #[serde(alias = "targetExecutor")]
+    target_executor: Option<String>,
+}
+
+struct RequestSeed<'d>(&'d mut Draft);
+
+impl<'de> DeserializeSeed<'de> for RequestSeed<'_> {
+    type Value = Envelope;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Envelope, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RequestSeed<'_> {
+    type Value = Envelope;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object such as {\"data\": [{\"text\": \"hi\"}]}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
+        let mut envelope = Envelope::default();
+        let mut has_data = false;
+        while let Some(key) = map.next_key_seed(TextSeed)? {
+            if key == "data" && std::mem::replace(&mut has_data, true) {
+                return Err(self.0.raise(Fault::new("the request has more than one \"data\"")));
+            }
+            let value = envelope.keep(self.0, &key, &mut map);
+            self.0.leave(value, || Step::Field(key.into_owned()))?;
+        }
+        Ok(envelope)
+    }
+}
+
+impl Envelope {
+    fn keep<'de, A: MapAccess<'de>>(
+        &mut self,
+        documents: &mut Draft,
+        key: &str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        match key {
+            "data" => map.next_value_seed(DataSeed(documents))?,
+            "parameters" => self.parameters = map.next_value()?,
+            "exec_endpoint" | "execEndpoint" | "endpoint" => self.endpoint = map.next_value()?,
+            "target_executor" | "targetExecutor" => self.target_executor = map.next_value()?,
+            "header" => self.header = map.next_value::<Option<Header>>()?.unwrap_or_default(),
+            _ => drop(map.next_value::<IgnoredAny>()?),
+        }
+        Ok(())
+    }
+}
