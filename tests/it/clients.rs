@@ -58,7 +58,12 @@ async fn bodies_that_are_no_requests() {
     check(&large, &[413], "request_too_large").await;
     for body in [chunks, number] {
         let answer = client
-            .send(http::Method::POST, &host.url("/upper"), &[("content-type", "application/json")], body.into())
+            .send(
+                http::Method::POST,
+                &host.url("/upper"),
+                &[("content-type", "application/json")],
+                body.into(),
+            )
             .await;
         assert!(answer.status.as_u16() < 500, "{}", shown(&answer.text()));
     }
@@ -107,7 +112,9 @@ async fn frames_that_are_too_large_or_no_requests() {
     ] {
         let mut socket = WebSocket::open(host.address(), Some(subprotocol)).await;
         socket.send(frame).await;
-        socket.send(if subprotocol == "json" { Message::text("{}") } else { Message::binary(vec![0u8]) }).await;
+        socket
+            .send(if subprotocol == "json" { Message::text("{}") } else { Message::binary(vec![0u8]) })
+            .await;
         while let Some(message) = socket.next().await {
             if let Message::Text(text) = message {
                 assert!(text.contains("invalid_request") || text.contains("\"code\""), "{text}");
@@ -150,7 +157,8 @@ async fn rapid_resets() {
     assert_serves(&host).await;
     assert!(host.is_alive());
     let allowed = before + (64 << 20);
-    lockgate_testkit::wait_for("memory to return", async || (host.resident_bytes() < allowed).then_some(())).await;
+    lockgate_testkit::wait_for("memory to return", async || (host.resident_bytes() < allowed).then_some(()))
+        .await;
 }
 
 fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {

@@ -28,26 +28,34 @@ fn folder_with(flow: &str) -> TempDir {
     folder
 }
 
-macro_rules! snapshot {
-    ($text:expr) => {
-        insta::with_settings!({ filters => [
-            (r"\b[0-9a-f]{12,64}\b", "DIGEST"),
-            (r"\b\d+(\.\d+)? (B|KiB|MiB|bytes)\b", "SIZE"),
-            (r"\b\d+(\.\d+)? ?(ns|µs|ms|s)\b", "TIME"),
-            (r"(compiled in|mapped from the cache in)", "READY IN"),
-            (r"[ \t]+\n", "\n"),
-        ] }, { insta::assert_snapshot!($text) })
-    };
+/// Compares with the snapshot of that name, sizes, times and digests left out.
+fn assert_told(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    for (pattern, replacement) in [
+        (r"\b[0-9a-f]{12,64}\b", "DIGEST"),
+        (r"\b\d+(\.\d+)? (B|KiB|MiB|bytes)\b", "SIZE"),
+        (r"\b\d+(\.\d+)? ?(ns|µs|ms|s)\b", "TIME"),
+        (r"compiled in|mapped from the cache in", "READY IN"),
+        (r"[ \t]+\n", "\n"),
+    ] {
+        settings.add_filter(pattern, replacement);
+    }
+    settings.set_prepend_module_to_snapshot(false);
+    settings.bind(|| insta::assert_snapshot!(name, text));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn help_and_version() {
     let folder = TempDir::new().unwrap();
-    for words in [&["--help"][..], &["up", "--help"], &["call", "--help"], &["check", "--help"], &["inspect", "--help"]]
-    {
-        insta::with_settings!({ snapshot_suffix => words.join("_").replace('-', "") }, {
-            snapshot!(run(folder.path(), words).await)
-        });
+    for words in [
+        &["--help"][..],
+        &["up", "--help"],
+        &["call", "--help"],
+        &["check", "--help"],
+        &["inspect", "--help"],
+    ] {
+        let name = words.join("_").replace('-', "");
+        assert_told(&name, &run(folder.path(), words).await);
     }
     let version = run(folder.path(), &["version"]).await;
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
@@ -74,16 +82,14 @@ async fn check_names_what_is_wrong() {
     ];
     for (name, text) in flows {
         let folder = folder_with(&text);
-        insta::with_settings!({ snapshot_suffix => name }, {
-            snapshot!(run(folder.path(), &["check", "flow.yml"]).await)
-        });
+        assert_told(&format!("check_{name}"), &run(folder.path(), &["check", "flow.yml"]).await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inspect_shows_what_a_component_is() {
     let folder = folder_with("");
-    snapshot!(run(folder.path(), &["inspect", "neighbour.wasm"]).await);
+    assert_told("inspect", &run(folder.path(), &["inspect", "neighbour.wasm"]).await);
     let json = run(folder.path(), &["inspect", "neighbour.wasm", "--json"]).await;
     let line = json.lines().find(|line| line.starts_with('{')).unwrap_or_default();
     let inspected: Value = serde_json::from_str(line).unwrap();
@@ -98,19 +104,19 @@ async fn inspect_shows_what_a_component_is() {
     ] {
         let copy = folder.path().join("suspect.wasm");
         std::fs::copy(component, &copy).unwrap();
-        insta::with_settings!({ snapshot_suffix => name }, {
-            snapshot!(run(folder.path(), &["inspect", "suspect.wasm"]).await)
-        });
+        assert_told(&format!("inspect_{name}"), &run(folder.path(), &["inspect", "suspect.wasm"]).await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn up_shows_a_table_and_a_line_to_paste() {
     let folder = folder_with(&flow("\n  - name: neighbour\n    uses: neighbour.wasm\n"));
-    let host = lockgate_testkit::host::HostOptions::flow_file(BINARY, folder.path().join("flow.yml")).start_pretty();
+    let host =
+        lockgate_testkit::host::HostOptions::flow_file(BINARY, folder.path().join("flow.yml")).start_pretty();
     let mut host = host.await;
     let told = host.logs().replace(&host.address().to_string(), "ADDRESS");
-    let table: Vec<&str> = told.lines().filter(|line| line.contains("neighbour") || line.contains("STAGE")).collect();
+    let table: Vec<&str> =
+        told.lines().filter(|line| line.contains("neighbour") || line.contains("STAGE")).collect();
     assert!(table.iter().any(|line| line.contains("/upper") && line.contains("reused")), "{told}");
     assert!(told.contains("curl -s http://ADDRESS/upper"), "{told}");
     assert!(told.contains("lockgate call grpc://ADDRESS"), "{told}");
@@ -124,5 +130,8 @@ async fn call_explains_why_there_is_no_answer() {
     // A port that was free a moment ago, and on which nobody listens.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let words = run(folder.path(), &["call", &format!("http://127.0.0.1:{port}"), "--text", "hello"]).await;
-    assert!(words.starts_with("exit code 1") && words.contains("error:") && words.contains("hint:"), "{words}");
+    assert!(
+        words.starts_with("exit code 1") && words.contains("error:") && words.contains("hint:"),
+        "{words}"
+    );
 }

@@ -21,8 +21,7 @@ const PATIENT: &str = "
 ";
 
 async fn patient_host() -> RunningHost {
-    let text = flow(PATIENT)
-        .replace("  name: test", "  name: test\n  fuel: 1000000000000000\n  timeout: 3600000");
+    let text = flow(PATIENT).replace("jtype: Flow", "jtype: Flow\nfuel: 1000000000000000\ntimeout: 3600000");
     serve(&text).await
 }
 
@@ -32,7 +31,8 @@ fn holding() -> serde_json::Value {
 
 /// Waits until a guest is busy for a departing caller; there must be `times` of them so far.
 async fn wait_until_held(host: &RunningHost, times: usize) {
-    wait_for("the guest to hold", async || (host.logs().matches("holding").count() >= times).then_some(())).await;
+    wait_for("the guest to hold", async || (host.logs().matches("holding").count() >= times).then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

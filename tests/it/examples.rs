@@ -72,7 +72,8 @@ fn first_score(found: &Value) -> f64 {
     score.and_then(|score| score["value"].as_f64()).unwrap_or(f64::NAN)
 }
 
-const QUESTIONS: &[&str] = &["how do bees find nectar", "undo the last commit", "why is there high tide twice a day"];
+const QUESTIONS: &[&str] =
+    &["how do bees find nectar", "undo the last commit", "why is there high tide twice a day"];
 const FILES: &[&str] = &["bees.md", "git-undo.md", "tides.md"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,6 +51,10 @@ fn cases() -> Vec<(&'static str, Value, Expected)> {
         ("/bad-discriminant", json!({}), contract("")),
         ("/bad-error-code", json!({}), contract("")),
         ("/unaligned", json!({}), contract("")),
+        ("/spin-in-callback", json!({}), fuel()),
+        ("/trap-in-callback", json!({}), Problem("guest_trap", None, "unreachable")),
+        ("/call-in-callback", json!({}), Problem("guest_trap", None, "leave")),
+        ("/lie-in-callback", json!({}), contract("")),
         ("/out-of-range", json!({}), told("OutOfRange")),
         ("/wrong-kind", json!({}), told("WrongKind")),
         ("/bad-tensor", json!({}), told("Invalid")),
@@ -100,7 +104,10 @@ fn check(what: &str, answer: &Value, problem: Option<Value>, expected: &Expected
             assert_eq!(problem["code"], *code, "{what}: {problem}");
             assert_eq!(problem["source"], "guest", "{what}: {problem}");
             assert_eq!(problem["executor"], "hostile", "{what}: {problem}");
-            assert!(problem["digest"].as_str().is_some_and(|d| d.starts_with("sha256:")), "{what}: {problem}");
+            assert!(
+                problem["digest"].as_str().is_some_and(|d| d.starts_with("sha256:")),
+                "{what}: {problem}"
+            );
             if let Some((name, value)) = limit {
                 assert_eq!(problem["limit"], json!({ "name": name, "value": value }), "{what}: {problem}");
             }
@@ -109,7 +116,11 @@ fn check(what: &str, answer: &Value, problem: Option<Value>, expected: &Expected
             // The documents are those that were sent: nothing of a failed call is seen.
             assert_eq!(lockgate_testkit::http::texts(answer), ["hello"], "{what}: {shown}");
             assert!(!answer["data"].to_string().contains("intruder"), "{what}: {shown}");
-            assert!(answer.to_string().len() < 64 << 10, "{what}: an answer of {} bytes", answer.to_string().len());
+            assert!(
+                answer.to_string().len() < 64 << 10,
+                "{what}: an answer of {} bytes",
+                answer.to_string().len()
+            );
         }
         (_, problem) => panic!("{what} ended in another way: {problem:?} in {shown}"),
     }
@@ -188,7 +199,7 @@ async fn a_flow_has_one_budget_of_fuel() {
     uses: {hostile}
 ",
     )
-    .replace("  name: test", "  name: test\n  fuel: 50000000");
+    .replace("jtype: Flow", "jtype: Flow\nfuel: 50000000");
     let host = serve(&text).await;
     let problem = post(&host, "/spin", &["x"], json!({})).await.problem().expect("a problem");
     assert_eq!(problem["limit"], json!({ "name": "flow_fuel", "value": 50_000_000 }), "{problem}");

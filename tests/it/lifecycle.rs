@@ -36,18 +36,18 @@ async fn a_drain_finishes_what_has_begun() {
 async fn a_second_signal_ends_at_once() {
     let mut host = serve(&flow(ONE_STAGE)).await;
     let url = host.url("/post");
-    let holding = tokio::task::spawn(async move {
-        let body = crate::support::request("/hold", &["never"], json!({ "milliseconds": 50_000 }));
-        let client = lockgate_testkit::http::HttpClient::http1();
-        client.try_send(http::Method::POST, &url, &[], body.to_string().into()).await
-    });
-    host.wait_for_log("holding").await;
-    host.terminate();
-    host.wait_for_log("draining").await;
-    host.terminate();
-    let status = host.ended().await;
+    let body = crate::support::request("/hold", &["never"], json!({ "milliseconds": 50_000 }));
+    let client = lockgate_testkit::http::HttpClient::http1();
+    let holding = client.try_send(http::Method::POST, &url, &[], body.to_string().into());
+    let ended = async {
+        host.wait_for_log("holding").await;
+        host.terminate();
+        host.wait_for_log("draining").await;
+        host.terminate();
+        host.ended().await
+    };
+    let (answer, status) = tokio::join!(holding, ended);
     assert!(!status.success(), "{status}");
-    let answer = holding.await.unwrap();
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.texts() != ["NEVER"]));
 }
 
@@ -82,9 +82,8 @@ async fn a_damaged_cache_is_compiled_again() {
     let cache = tempfile::TempDir::new().unwrap();
     let folder = cache.path().display().to_string();
     let text = flow(ONE_STAGE);
-    let start = async || {
-        HostOptions::flow_text(BINARY, &text).word("--cache-dir").word(&folder).start().await
-    };
+    let start =
+        async || HostOptions::flow_text(BINARY, &text).word("--cache-dir").word(&folder).start().await;
     drop(start().await);
     let mut damaged = 0;
     let mut folders = vec![cache.path().to_path_buf()];

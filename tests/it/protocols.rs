@@ -53,7 +53,8 @@ async fn an_answer_has_jinas_shape() {
     assert_eq!(answer["header"]["status"], Value::Null);
     assert_eq!(answer["header"]["execEndpoint"], "/upper");
     assert!(answer["header"]["requestId"].as_str().is_some_and(|id| !id.is_empty()));
-    let executors: Vec<&Value> = answer["routes"].as_array().unwrap().iter().map(|r| &r["executor"]).collect();
+    let executors: Vec<&Value> =
+        answer["routes"].as_array().unwrap().iter().map(|r| &r["executor"]).collect();
     assert_eq!(executors, ["gateway", "neighbour"]);
     assert_eq!(answer["parameters"], json!({ "k": 1 }));
     let mut keys: Vec<String> = answer.as_object_mut().unwrap().keys().cloned().collect();
@@ -108,7 +109,8 @@ async fn grpc_services_beside_the_flow() {
     assert_eq!(check(&mut health, "").await, Ok(1));
     assert_eq!(check(&mut health, "jina.JinaRPC").await, Ok(1));
     assert_eq!(check(&mut health, "nobody").await, Err(tonic::Code::NotFound));
-    let endpoints = JinaDiscoverEndpointsRpcClient::new(channel.clone()).endpoint_discovery(()).await.unwrap();
+    let endpoints =
+        JinaDiscoverEndpointsRpcClient::new(channel.clone()).endpoint_discovery(()).await.unwrap();
     assert!(endpoints.into_inner().endpoints.contains(&"/upper".to_owned()));
     let status = JinaGatewayDryRunRpcClient::new(channel.clone()).dry_run(()).await.unwrap();
     assert_eq!(status.into_inner().code, 0);
