@@ -132,12 +132,13 @@ async fn a_half_open_websocket_is_cut_off() {
     host.active(1).await;
     // A client answers pings only while it reads: this one does not.
     host.active(0).await;
+    drop(socket);
+    let host = Host::with(GatewayOptions { keepalive_timeout: PATIENCE, ..impatient() }).await;
     let mut lively = websocket::connect(&host, "/", None).await;
     for _ in 0..3 {
         let frame = within(lively.next()).await.unwrap().unwrap();
         assert!(frame.is_ping(), "{frame:?}");
     }
-    drop(socket);
 }
 
 #[tokio::test]
