@@ -12,24 +12,24 @@ use tokio::task::JoinSet;
 
 /// What one run gave.
 #[derive(Debug, Clone, Copy)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// answers per second
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// median latency in microseconds
-    pub p50_us: f64,
+    pub(crate) p50_us: f64,
     /// 99th percentile in microseconds
-    pub p99_us: f64,
+    pub(crate) p99_us: f64,
 }
 
 /// A POST with a JSON body.
-pub fn post(path: &str, body: &str) -> Vec<u8> {
+pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
     let len = body.len();
     format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len}\r\n\r\n{body}")
         .into_bytes()
 }
 
 /// Sends `request` over `connections` for `span` and counts. Panics on any answer but 200.
-pub async fn drive(address: SocketAddr, request: &[u8], connections: usize, span: Duration) -> Rate {
+pub(crate) async fn drive(address: SocketAddr, request: &[u8], connections: usize, span: Duration) -> Rate {
     let mut tasks = JoinSet::new();
     let start = Instant::now();
     for _ in 0..connections {

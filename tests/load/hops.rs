@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use lockgate_domain::spec::{InstanceMode, PoolOptions, PoolSpec};
 use lockgate_domain::{
-    DocumentList, EndpointName, FlowSpec, FuelBudget, Limits, Parameters, RequestContext, RequestId, TenantName,
+    DocumentList, EndpointName, FlowSpec, FuelBudget, Limits, Parameters, RequestContext, RequestId,
+    TenantName,
 };
 use lockgate_runtime::{Component, InstancePool, Invocation, Runtime};
 use serde_json::{Map, json};
@@ -15,7 +16,7 @@ use crate::native;
 const SECTION: &str = "hop (one call of one executor, same process)";
 
 /// Circumstances of a request that nobody limits.
-pub fn context() -> RequestContext {
+pub(crate) fn context() -> RequestContext {
     RequestContext {
         id: RequestId::accept("bench"),
         tenant: TenantName::local(),
@@ -26,7 +27,12 @@ pub fn context() -> RequestContext {
 }
 
 /// A pool of the benchmark guest.
-pub fn pool(runtime: &Runtime, component: &Arc<Component>, mode: InstanceMode, max: u32) -> InstancePool {
+pub(crate) fn pool(
+    runtime: &Runtime,
+    component: &Arc<Component>,
+    mode: InstanceMode,
+    max: u32,
+) -> InstancePool {
     let spec = PoolSpec { min: Some(1), max: Some(max), mode: Some(mode), ..PoolSpec::default() };
     let options: PoolOptions = spec.resolve(false, 2);
     let name = "bench".parse().expect("a name");
@@ -46,7 +52,11 @@ async fn call(pool: &InstancePool, endpoint: &EndpointName, documents: &Document
 }
 
 /// Measures all hops.
-pub fn rows(tokio: &tokio::runtime::Runtime, runtime: &Runtime, component: &Arc<Component>) -> Vec<Row> {
+pub(crate) fn rows(
+    tokio: &tokio::runtime::Runtime,
+    runtime: &Runtime,
+    component: &Arc<Component>,
+) -> Vec<Row> {
     let reused = pool(runtime, component, InstanceMode::Reused, 1);
     let fresh = pool(runtime, component, InstanceMode::Fresh, 1);
     tokio.block_on(async {
@@ -71,7 +81,11 @@ pub fn rows(tokio: &tokio::runtime::Runtime, runtime: &Runtime, component: &Arc<
             _ => native::embed,
         };
         let endpoint = EndpointName::parse(endpoint).expect("an endpoint");
-        assert_eq!(tokio.block_on(call(&reused, &endpoint, &documents)), twin(&documents), "{name}: guest and twin");
+        assert_eq!(
+            tokio.block_on(call(&reused, &endpoint, &documents)),
+            twin(&documents),
+            "{name}: guest and twin"
+        );
         let times = race(&mut [
             Contender::new("native", |count| {
                 for _ in 0..count {
@@ -94,8 +108,10 @@ pub fn rows(tokio: &tokio::runtime::Runtime, runtime: &Runtime, component: &Arc<
             }),
         ]);
         let [native, reused, fresh] = times[..] else { continue };
-        let figures = json!({ "native_us": native / 1e3, "reused_us": reused / 1e3, "fresh_us": fresh / 1e3 });
-        let row = Row::new(SECTION, format!("{name}: over native"), (reused - native) / 1e3, "us").with_figures(figures);
+        let figures =
+            json!({ "native_us": native / 1e3, "reused_us": reused / 1e3, "fresh_us": fresh / 1e3 });
+        let row = Row::new(SECTION, format!("{name}: over native"), (reused - native) / 1e3, "us")
+            .with_figures(figures);
         rows.push(match target {
             Some(target) => row.with_target(target),
             None => row,

@@ -12,20 +12,20 @@ const ROUNDS: usize = 15;
 const ROUND: Duration = Duration::from_millis(60);
 
 /// One thing to measure: does `count` calls, one after the other.
-pub struct Contender<'a> {
+pub(crate) struct Contender<'a> {
     name: &'static str,
     run: Box<dyn FnMut(u64) + 'a>,
 }
 
 impl<'a> Contender<'a> {
     /// A contender that does `count` calls when asked.
-    pub fn new(name: &'static str, run: impl FnMut(u64) + 'a) -> Self {
+    pub(crate) fn new(name: &'static str, run: impl FnMut(u64) + 'a) -> Self {
         Self { name, run: Box::new(run) }
     }
 }
 
 /// Median nanoseconds per call of each contender, in the order given.
-pub fn race(contenders: &mut [Contender<'_>]) -> Vec<f64> {
+pub(crate) fn race(contenders: &mut [Contender<'_>]) -> Vec<f64> {
     let counts: Vec<u64> = contenders.iter_mut().map(calibrate).collect();
     let mut times = vec![Vec::with_capacity(ROUNDS); contenders.len()];
     for _ in 0..ROUNDS {
@@ -39,7 +39,7 @@ pub fn race(contenders: &mut [Contender<'_>]) -> Vec<f64> {
 }
 
 /// The middle value.
-pub fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
@@ -61,7 +61,7 @@ fn calibrate(contender: &mut Contender<'_>) -> u64 {
 }
 
 /// One line of the table.
-pub struct Row {
+pub(crate) struct Row {
     section: &'static str,
     name: String,
     value: f64,
@@ -74,7 +74,7 @@ pub struct Row {
 
 /// A bound from the design.
 #[derive(Clone, Copy)]
-pub enum Target {
+pub(crate) enum Target {
     /// the value must not be above
     AtMost(f64),
     /// the value must not be below
@@ -83,20 +83,25 @@ pub enum Target {
 
 impl Row {
     /// A row without a target.
-    pub fn new(section: &'static str, name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+    pub(crate) fn new(
+        section: &'static str,
+        name: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+    ) -> Self {
         Self { section, name: name.into(), value, unit, target: None, figures: json!({}) }
     }
 
     /// The bound that the design sets.
     #[must_use]
-    pub fn with_target(mut self, target: Target) -> Self {
+    pub(crate) fn with_target(mut self, target: Target) -> Self {
         self.target = Some(target);
         self
     }
 
     /// Figures from which the value was made.
     #[must_use]
-    pub fn with_figures(mut self, figures: Value) -> Self {
+    pub(crate) fn with_figures(mut self, figures: Value) -> Self {
         self.figures = figures;
         self
     }
@@ -119,7 +124,7 @@ impl Row {
     }
 
     /// For the JSON file.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json!({
             "section": self.section, "name": self.name, "value": self.value, "unit": self.unit,
             "target": self.target_text(), "verdict": self.verdict(), "figures": self.figures,
@@ -128,7 +133,7 @@ impl Row {
 }
 
 /// The table as text.
-pub fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = String::new();
     let mut section = "";
     for row in rows {
@@ -136,7 +141,8 @@ pub fn table(rows: &[Row]) -> String {
             section = row.section;
             text.push_str(&format!("\n{section}\n"));
         }
-        let value = if row.value >= 100.0 { format!("{:.0}", row.value) } else { format!("{:.2}", row.value) };
+        let value =
+            if row.value >= 100.0 { format!("{:.0}", row.value) } else { format!("{:.2}", row.value) };
         let line = format!(
             "  {:<62} {value:>9} {:<14} {:<9} {}",
             row.name,

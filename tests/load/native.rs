@@ -4,10 +4,10 @@ use lockgate_domain::document::{DocumentListBuilder, Overlay, Tensor, names};
 use lockgate_domain::{DocumentList, Limits};
 
 /// Width of the vectors that `/embed` writes; the guest has the same.
-pub const WIDTH: usize = 768;
+pub(crate) const WIDTH: usize = 768;
 
 /// A list of short texts (64 bytes each).
-pub fn texts(count: u32) -> DocumentList {
+pub(crate) fn texts(count: u32) -> DocumentList {
     let mut builder = DocumentListBuilder::new(Limits::default());
     for index in 0..count {
         let row = builder.push_root().expect("within limits");
@@ -19,7 +19,7 @@ pub fn texts(count: u32) -> DocumentList {
 }
 
 /// A list of documents with a blob of 100 KiB each.
-pub fn blobs(count: u32) -> DocumentList {
+pub(crate) fn blobs(count: u32) -> DocumentList {
     let mut builder = DocumentListBuilder::new(Limits::default());
     for index in 0..count {
         let row = builder.push_root().expect("within limits");
@@ -30,7 +30,7 @@ pub fn blobs(count: u32) -> DocumentList {
 }
 
 /// Changes every text; the twin of the guest's text endpoints.
-pub fn map_texts(list: &DocumentList, change: impl Fn(&str) -> String) -> DocumentList {
+pub(crate) fn map_texts(list: &DocumentList, change: impl Fn(&str) -> String) -> DocumentList {
     let mut overlay = Overlay::new(list.clone(), &Limits::default());
     let (mut data, mut ends) = (String::new(), Vec::with_capacity(list.len() as usize));
     for row in 0..list.len() {
@@ -42,13 +42,14 @@ pub fn map_texts(list: &DocumentList, change: impl Fn(&str) -> String) -> Docume
 }
 
 /// Writes a vector to every document; the twin of `/embed`.
-pub fn embed(list: &DocumentList) -> DocumentList {
+pub(crate) fn embed(list: &DocumentList) -> DocumentList {
     let mut overlay = Overlay::new(list.clone(), &Limits::default());
     let rows = list.len() as usize;
     let values: Vec<f32> = (0..rows * WIDTH).map(|index| (index % WIDTH) as f32).collect();
     let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let shape = vec![list.len(), WIDTH as u32];
-    let tensor = Tensor::new(lockgate_domain::document::DType::Float32, shape, data.into()).expect("a tensor");
+    let tensor =
+        Tensor::new(lockgate_domain::document::DType::Float32, shape, data.into()).expect("a tensor");
     overlay.set_stacked(names::EMBEDDING, 0, tensor).expect("a tensor that fits");
     overlay.commit().expect("a list")
 }

@@ -8,6 +8,7 @@
     reason = "a command-line tool that speaks to its caller"
 )]
 
+mod bench;
 mod ci;
 mod layers;
 mod tidy;
@@ -19,7 +20,9 @@ const USAGE: &str = "\
 usage: cargo xtask CHORE
   layers   crates depend downwards only, and only the runtime sees wasmtime
   tidy     what no compiler checks: file headers, sizes, words, attributes
-  ci       everything, in order: format, layers, tidy, clippy, tests";
+  ci       everything, in order: format, layers, tidy, clippy, tests
+  bench    benchmarks as a table of ratios; names of sections pick some:
+           hops flows http grpc start";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         "layers" => report("layers", layers::check(&root())),
         "tidy" => report("tidy", tidy::check(&root())),
         "ci" => ci::run(&root()),
+        "bench" => bench::run(&root(), words),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
