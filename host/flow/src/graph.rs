@@ -134,12 +134,7 @@ pub(crate) fn order(stages: &[StageSpec]) -> Result<Vec<usize>, Vec<GraphFault>>
     if faults.is_empty() { Ok(order) } else { Err(faults) }
 }
 
-fn check_needs(
-    spec: &StageSpec,
-    stage: usize,
-    places: &BTreeMap<&str, usize>,
-    faults: &mut Vec<GraphFault>,
-) {
+fn check_needs(spec: &StageSpec, stage: usize, places: &BTreeMap<&str, usize>, faults: &mut Vec<GraphFault>) {
     let name = || spec.name.clone();
     for (need, place) in spec.needs.iter().zip(0..) {
         if spec.needs.iter().take(place).any(|earlier| earlier == need) {

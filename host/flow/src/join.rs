@@ -23,7 +23,8 @@ pub(crate) fn join(
     let lists: Vec<&DocumentList> = parts.iter().map(|(_, list)| *list).collect();
     let joined = if is_reduced { reduce(&lists, limits) } else { concat(&lists, limits) };
     let joined = joined.map_err(|error| problem(parts, &error))?;
-    let counts = if is_reduced { new_rows(&lists, joined.len()) } else { lists.iter().map(|l| l.len()).collect() };
+    let counts =
+        if is_reduced { new_rows(&lists, joined.len()) } else { lists.iter().map(|l| l.len()).collect() };
     let mut first = 0;
     let inputs = parts.iter().zip(counts).map(|((executor, _), count)| {
         let input = StageInput { executor: (*executor).clone(), first, count };
@@ -63,8 +64,9 @@ fn problem(parts: &[(&ExecutorName, &DocumentList)], error: &BuildError) -> Prob
         BuildError::TooManyColumns { limit } => {
             Problem::limit(lockgate_domain::LimitKind::Columns, u64::from(*limit), message)
         }
-        BuildError::MixedKinds { .. } => Problem::new(ErrorCode::ContractViolation, message)
-            .with_hint("let the executors of all branches write the field with one kind, or under different names"),
+        BuildError::MixedKinds { .. } => Problem::new(ErrorCode::ContractViolation, message).with_hint(
+            "let the executors of all branches write the field with one kind, or under different names",
+        ),
         BuildError::WrongKind { .. } | BuildError::TooManyCells { .. } | BuildError::BadName { .. } => {
             Problem::new(ErrorCode::ContractViolation, message)
         }

@@ -1,6 +1,6 @@
 //! Validates a graph of stages, plans it, runs it.
 //!
-//! [`plan`] decides once what can be decided before the first request, [`engine`]
+//! [`yaml`] reads what a user wrote, [`plan`] decides once what can be decided before the first request, [`engine`]
 //! walks the plan for each request. Nothing here knows what an executor is made of: it is called through
 //! [`client::ExecutorClient`], so this crate needs no wasm and its tests run on scripts.
 
@@ -13,3 +13,4 @@ pub mod plan;
 pub mod scripted;
 mod stage;
 pub mod target;
+pub mod yaml;

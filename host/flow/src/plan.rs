@@ -181,12 +181,7 @@ impl fmt::Debug for ExecutionPlan {
 }
 
 impl StagePlan {
-    fn new(
-        spec: &StageSpec,
-        client: Arc<dyn ExecutorClient>,
-        order: &[usize],
-        stages: &[StageSpec],
-    ) -> Self {
+    fn new(spec: &StageSpec, client: Arc<dyn ExecutorClient>, order: &[usize], stages: &[StageSpec]) -> Self {
         let place_of = |need: &ExecutorName| {
             order.iter().position(|&place| stages.get(place).is_some_and(|stage| stage.name == *need))
         };

@@ -135,7 +135,7 @@ impl ExecutorClient for ScriptedExecutor {
         let step = {
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
             calls.push(call.clone());
-            self.steps.get(calls.len() - 1).or(self.steps.last()).cloned().unwrap_or_else(Step::pass)
+            self.steps.get(calls.len() - 1).or_else(|| self.steps.last()).cloned().unwrap_or_else(Step::pass)
         };
         Box::pin(self.play(step, call))
     }

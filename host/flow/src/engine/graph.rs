@@ -23,7 +23,9 @@ pub(super) async fn run(plan: &ExecutionPlan, mut request: FlowRequest, started:
             match walk.begin(place, clock) {
                 Some(Begun::Passed(documents)) => walk.finish(place, documents),
                 Some(Begun::Called { stage, call }) => running.push(invoke(place, stage, call)),
-                Some(Begun::Failed { documents, problem }) => return walk.fail(place, documents, problem, clock),
+                Some(Begun::Failed { documents, problem }) => {
+                    return walk.fail(place, documents, problem, clock);
+                }
                 None => {}
             }
         }
@@ -105,7 +107,9 @@ impl<'a> Walk<'a> {
         }
         let (documents, inputs) = match self.gather(&stage.sources, stage.reduce, &stage.limits) {
             Ok(gathered) => gathered,
-            Err(problem) => return Some(Begun::Failed { documents: self.first_part(&stage.sources), problem }),
+            Err(problem) => {
+                return Some(Begun::Failed { documents: self.first_part(&stage.sources), problem });
+            }
         };
         let Some(endpoint) = route(stage, self.request) else {
             self.note(place, None, Outcome::Skipped);
@@ -131,7 +135,9 @@ impl<'a> Walk<'a> {
             *output = Some(documents);
         }
         let plan = self.plan;
-        for &dependent in plan.stages().get(place).map(|stage| stage.dependents.as_slice()).unwrap_or_default() {
+        for &dependent in
+            plan.stages().get(place).map(|stage| stage.dependents.as_slice()).unwrap_or_default()
+        {
             if let Some(missing) = self.missing.get_mut(dependent) {
                 *missing = missing.saturating_sub(1);
                 if *missing == 0 {
@@ -185,7 +191,9 @@ impl<'a> Walk<'a> {
     fn answer(self) -> FlowReply {
         let ends: Vec<Source> = self.plan.ends().iter().copied().map(Source::Stage).collect();
         match self.gather(&ends, true, self.plan.limits()) {
-            Ok((documents, _)) => FlowReply { documents, routes: self.routes, failure: None, fuel: self.fuel },
+            Ok((documents, _)) => {
+                FlowReply { documents, routes: self.routes, failure: None, fuel: self.fuel }
+            }
             Err(problem) => FlowReply {
                 documents: self.first_part(&ends),
                 routes: self.routes,

@@ -54,9 +54,10 @@ impl Bench {
     }
 
     fn plan(&self) -> ExecutionPlan {
-        let clients = self.executors.iter().map(|(name, executor)| {
-            (name.clone(), executor.clone() as Arc<dyn ExecutorClient>)
-        });
+        let clients = self
+            .executors
+            .iter()
+            .map(|(name, executor)| (name.clone(), executor.clone() as Arc<dyn ExecutorClient>));
         ExecutionPlan::new(&self.spec, clients).unwrap()
     }
 
@@ -193,7 +194,10 @@ async fn a_failure_gives_back_what_the_executor_was_sent() {
 #[tokio::test(start_paused = true)]
 async fn joins_follow_the_order_of_needs_and_not_of_arrival() {
     let late = |name| {
-        let step = Step::After(Duration::from_secs(1), Box::new(Step::answer(move |_| list(&[("1", name), (name, "")]))));
+        let step = Step::After(
+            Duration::from_secs(1),
+            Box::new(Step::answer(move |_| list(&[("1", name), (name, "")]))),
+        );
         ScriptedExecutor::new(&["/default"], vec![step])
     };
     let soon = |name| {
@@ -227,7 +231,8 @@ async fn several_ends_are_joined_in_the_order_of_the_file() {
         &["/default"],
         vec![Step::After(Duration::from_secs(1), Box::new(marking("slow")))],
     );
-    let bench = Bench::new(vec![("slow", &[], slow), ("a", &[], mark("a")), ("quick", &["a"], mark("quick"))]);
+    let bench =
+        Bench::new(vec![("slow", &[], slow), ("a", &[], mark("a")), ("quick", &["a"], mark("quick"))]);
     let reply = bench.run(request("/x", list(&[("1", "")]))).await;
     assert_eq!(rows(&reply.documents), [("slow", "1"), ("quick", "a")]);
 }
@@ -235,10 +240,14 @@ async fn several_ends_are_joined_in_the_order_of_the_file() {
 #[tokio::test(start_paused = true)]
 async fn branches_run_at_once() {
     let wait = || {
-        ScriptedExecutor::new(&["/default"], vec![Step::After(Duration::from_secs(10), Box::new(Step::pass()))])
+        ScriptedExecutor::new(
+            &["/default"],
+            vec![Step::After(Duration::from_secs(10), Box::new(Step::pass()))],
+        )
     };
-    let bench = Bench::new(vec![("a", &[], wait()), ("b", &["gateway"], wait()), ("c", &["gateway"], wait())])
-        .with(0, |stage| stage.timeout_ms = Some(11_000));
+    let bench =
+        Bench::new(vec![("a", &[], wait()), ("b", &["gateway"], wait()), ("c", &["gateway"], wait())])
+            .with(0, |stage| stage.timeout_ms = Some(11_000));
     let mut request = request("/x", list(&[("1", "")]));
     request.context.deadline = Some(now() + Duration::from_secs(15));
     let reply = bench.run(request).await;
@@ -250,7 +259,10 @@ async fn a_failing_branch_stops_the_others() {
     let hang = || ScriptedExecutor::new(&["/default"], vec![Step::Hang]);
     let boom = ScriptedExecutor::new(
         &["/default"],
-        vec![Step::After(Duration::from_millis(5), Box::new(Step::Fail(Problem::new(ErrorCode::GuestTrap, "trap"))))],
+        vec![Step::After(
+            Duration::from_millis(5),
+            Box::new(Step::Fail(Problem::new(ErrorCode::GuestTrap, "trap"))),
+        )],
     );
     let bench = Bench::new(vec![
         ("quick", &[], pass()),
@@ -295,8 +307,10 @@ async fn calls_end_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_called_after_the_deadline() {
-    let slow =
-        ScriptedExecutor::new(&["/default"], vec![Step::After(Duration::from_secs(2), Box::new(Step::pass()))]);
+    let slow = ScriptedExecutor::new(
+        &["/default"],
+        vec![Step::After(Duration::from_secs(2), Box::new(Step::pass()))],
+    );
     let bench = Bench::new(vec![("a", &[], slow), ("b", &["a"], pass())]);
     let mut late = request("/x", list(&[("1", "")]));
     late.context.deadline = Some(now());
@@ -396,16 +410,19 @@ async fn the_last_executor_that_runs_may_emit() {
 #[tokio::test(start_paused = true)]
 async fn lists_that_cannot_be_joined_name_the_branches() {
     let typed = |is_text: bool| {
-        ScriptedExecutor::new(&["/default"], vec![Step::answer(move |_| {
-            let mut builder = DocumentListBuilder::new(Limits::default());
-            let row = builder.push_root().unwrap();
-            if is_text {
-                builder.set_bytes("field", row, vec![1].into()).unwrap();
-            } else {
-                builder.set_number("field", row, 1.0).unwrap();
-            }
-            builder.finish().unwrap()
-        })])
+        ScriptedExecutor::new(
+            &["/default"],
+            vec![Step::answer(move |_| {
+                let mut builder = DocumentListBuilder::new(Limits::default());
+                let row = builder.push_root().unwrap();
+                if is_text {
+                    builder.set_bytes("field", row, vec![1].into()).unwrap();
+                } else {
+                    builder.set_number("field", row, 1.0).unwrap();
+                }
+                builder.finish().unwrap()
+            })],
+        )
     };
     let bench = Bench::new(vec![
         ("a", &[], typed(true)),
@@ -415,7 +432,11 @@ async fn lists_that_cannot_be_joined_name_the_branches() {
     let reply = bench.run(request("/x", list(&[("1", "")]))).await;
     let problem = reply.failure.unwrap();
     assert_eq!(problem.code(), ErrorCode::ContractViolation);
-    assert!(problem.message().starts_with("the documents of a, b cannot be joined: "), "{}", problem.message());
+    assert!(
+        problem.message().starts_with("the documents of a, b cannot be joined: "),
+        "{}",
+        problem.message()
+    );
     assert_eq!(problem.executor().unwrap().as_str(), "c");
 }
 

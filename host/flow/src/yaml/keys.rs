@@ -1,0 +1,207 @@
+//! Which keys stand where, and what to say about those that do not.
+//!
+//! Jina's keys as of 3.34 are all here, so that a user who brings a flow along learns about each of them what became of
+//! it.
+
+/// What becomes of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// It is read.
+    Taken,
+    /// It has no effect here, for this reason.
+    Ignored(&'static str),
+    /// It belongs to later work: an error, because a flow without it would do something else.
+    Later,
+    /// It makes no sense for components: what to do instead.
+    Refused(&'static str),
+}
+
+use Rule::{Ignored, Later, Refused, Taken};
+
+/// Keys and their rules, in the order of the documentation.
+pub(super) type Table = &'static [(&'static str, Rule)];
+
+const ONE_PROCESS: &str = "executors run inside this process";
+const LOGS: &str = "logs are set on the command line";
+const TELEMETRY: &str = "telemetry is set on the command line";
+const SANDBOX: &str =
+    "an executor is one `.wasm` file that holds all it needs: build its code and libraries into it";
+const NO_CONTAINER: &str = "executors are sandboxed components and run without containers: remove it";
+const NO_ENVIRONMENT: &str =
+    "executors have no environment: pass values with `uses_with`, such as `key: ${{ ENV.KEY }}`";
+const GATEWAY_CODE: &str = "the gateway is part of the host and cannot be replaced: remove it";
+
+/// The top of the file.
+pub(super) const ROOT: Table = &[
+    ("jtype", Taken),
+    ("version", Taken),
+    ("with", Taken),
+    ("gateway", Taken),
+    ("executors", Taken),
+    ("fuel", Taken),
+    ("timeout", Taken),
+    ("deployments", Refused("call the list `executors`")),
+    ("pods", Refused("call the list `executors`")),
+];
+
+/// `with:` of the flow.
+pub(super) const WITH: Table = &[
+    ("name", Taken),
+    ("port", Taken),
+    ("host", Taken),
+    ("protocol", Taken),
+    ("prefetch", Taken),
+    ("timeout_send", Taken),
+    ("retries", Taken),
+    ("title", Taken),
+    ("description", Taken),
+    ("env", Taken),
+    ("max_message_bytes", Taken),
+    ("max_concurrent_requests", Taken),
+    ("protocols", Refused("write `protocol`, or nothing: every protocol is served")),
+    ("ports", Refused("write `port` with one number: every protocol is served on it")),
+    ("workspace", Ignored("executors have no file system")),
+    ("quiet", Ignored(LOGS)),
+    ("quiet_error", Ignored(LOGS)),
+    ("log_config", Ignored(LOGS)),
+    ("reload", Ignored("reloading is asked for on the command line")),
+    ("inspect", Ignored("there is nothing to inspect with")),
+    ("monitoring", Ignored(TELEMETRY)),
+    ("port_monitoring", Ignored(TELEMETRY)),
+    ("tracing", Ignored(TELEMETRY)),
+    ("metrics", Ignored(TELEMETRY)),
+    ("traces_exporter_host", Ignored(TELEMETRY)),
+    ("traces_exporter_port", Ignored(TELEMETRY)),
+    ("metrics_exporter_host", Ignored(TELEMETRY)),
+    ("metrics_exporter_port", Ignored(TELEMETRY)),
+    ("compression", Ignored("each client chooses the compression of its messages")),
+    ("no_crud_endpoints", Ignored("endpoints of the executors are served, no more")),
+    ("no_debug_endpoints", Ignored("there are no debug endpoints")),
+    ("uvicorn_kwargs", Ignored("the gateway is not a Python server")),
+    ("grpc_server_options", Ignored("the gateway is not a Python server")),
+    ("grpc_channel_options", Ignored(ONE_PROCESS)),
+    ("timeout_ready", Ignored("the flow is ready when all its executors are")),
+    ("timeout_ctrl", Ignored(ONE_PROCESS)),
+    ("exit_on_exceptions", Ignored("an executor's error never ends the process")),
+    ("optout_telemetry", Ignored("nothing is reported to anybody")),
+    ("docs_host", Ignored("nothing refers to it")),
+    ("cors", Later),
+    ("ssl_certfile", Later),
+    ("ssl_keyfile", Later),
+    ("tls", Later),
+    ("expose_endpoints", Later),
+    ("expose_graphql_endpoint", Later),
+    ("replicas", Later),
+    ("stateful", Later),
+    ("uses", Refused(GATEWAY_CODE)),
+    ("uses_with", Refused(GATEWAY_CODE)),
+    ("py_modules", Refused(GATEWAY_CODE)),
+    ("env_from_secret", Refused(NO_ENVIRONMENT)),
+    ("volumes", Refused(NO_CONTAINER)),
+    ("gpus", Refused(NO_CONTAINER)),
+    ("docker_kwargs", Refused(NO_CONTAINER)),
+    ("entrypoint", Refused(NO_CONTAINER)),
+    ("image_pull_secrets", Refused(NO_CONTAINER)),
+];
+
+/// One entry of `executors:`.
+pub(super) const EXECUTOR: Table = &[
+    ("name", Taken),
+    ("uses", Taken),
+    ("uses_with", Taken),
+    ("needs", Taken),
+    ("replicas", Taken),
+    ("timeout_send", Taken),
+    ("retries", Taken),
+    ("no_reduce", Taken),
+    ("limits", Taken),
+    ("instances", Taken),
+    ("method", Taken),
+    ("port", Ignored(ONE_PROCESS)),
+    ("host", Ignored(ONE_PROCESS)),
+    ("protocol", Ignored(ONE_PROCESS)),
+    ("quiet", Ignored(LOGS)),
+    ("quiet_error", Ignored(LOGS)),
+    ("log_config", Ignored(LOGS)),
+    ("workspace", Ignored("executors have no file system")),
+    ("reload", Ignored("reloading is asked for on the command line")),
+    ("monitoring", Ignored(TELEMETRY)),
+    ("port_monitoring", Ignored(TELEMETRY)),
+    ("tracing", Ignored(TELEMETRY)),
+    ("metrics", Ignored(TELEMETRY)),
+    ("timeout_ready", Ignored("the flow is ready when all its executors are")),
+    ("timeout_ctrl", Ignored(ONE_PROCESS)),
+    ("exit_on_exceptions", Ignored("an executor's error never ends the process")),
+    ("allow_concurrent", Ignored("each instance serves one call, `replicas` says how many at once")),
+    ("prefer_platform", Ignored("components run on every platform")),
+    ("grpc_channel_options", Ignored(ONE_PROCESS)),
+    ("output_array_type", Ignored("arrays keep the type that the executor wrote")),
+    ("shards", Later),
+    ("polling", Later),
+    ("when", Later),
+    ("floating", Later),
+    ("uses_before", Later),
+    ("uses_after", Later),
+    ("uses_dynamic_batching", Later),
+    ("uses_metas", Later),
+    ("uses_requests", Later),
+    ("external", Later),
+    ("grpc_metadata", Later),
+    ("tls", Later),
+    ("stateful", Later),
+    ("peer_ports", Later),
+    ("raft_configuration", Later),
+    ("disable_reduce", Refused("call it `no_reduce`")),
+    ("parallel", Refused("call it `replicas`")),
+    ("py_modules", Refused(SANDBOX)),
+    ("install_requirements", Refused(SANDBOX)),
+    ("force_update", Refused(SANDBOX)),
+    ("env", Refused(NO_ENVIRONMENT)),
+    ("env_from_secret", Refused(NO_ENVIRONMENT)),
+    ("volumes", Refused(NO_CONTAINER)),
+    ("gpus", Refused(NO_CONTAINER)),
+    ("docker_kwargs", Refused(NO_CONTAINER)),
+    ("entrypoint", Refused(NO_CONTAINER)),
+    ("image_pull_secrets", Refused(NO_CONTAINER)),
+];
+
+/// `instances:` of an executor.
+pub(super) const INSTANCES: Table = &[
+    ("min", Taken),
+    ("max", Taken),
+    ("mode", Taken),
+    ("queue", Taken),
+    ("grow_after", Taken),
+    ("idle", Taken),
+    ("max_calls", Taken),
+    ("max_memory", Taken),
+];
+
+/// `limits:` of an executor.
+pub(super) const LIMITS: Table = &[
+    ("fuel", Taken),
+    ("wall_time_ms", Taken),
+    ("memory_bytes", Taken),
+    ("table_elements", Taken),
+    ("core_instances", Taken),
+    ("host_call_bytes", Taken),
+    ("written_bytes", Taken),
+    ("documents", Taken),
+    ("columns", Taken),
+    ("log_line_bytes", Taken),
+    ("log_lines", Taken),
+];
+
+/// Where else a key could have been meant, and how messages call that place.
+pub(super) const HOMES: &[(Table, &str)] = &[
+    (ROOT, "at the top of the file"),
+    (WITH, "under `with:`"),
+    (EXECUTOR, "under an entry of `executors:`"),
+    (INSTANCES, "under `instances:` of an executor"),
+    (LIMITS, "under `limits:` of an executor"),
+];
+
+/// The rule for a key.
+pub(super) fn rule(table: Table, key: &str) -> Option<Rule> {
+    table.iter().find(|(name, _)| *name == key).map(|(_, rule)| *rule)
+}

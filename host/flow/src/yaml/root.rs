@@ -1,0 +1,292 @@
+//! The file as a whole: what it is, the gateway, and the graph of its executors.
+
+use lockgate_domain::spec::GatewaySpec;
+use lockgate_domain::{ExecutorName, FlowName, FlowSpec};
+
+use super::errors::{FlowError, Place};
+use super::executor::{self, Defaults, RETRIES, ReadStage, SEND_TIME};
+use super::keys;
+use super::pool::{MAX_FUEL, MAX_TIME_MS};
+use super::reader::{Range, Reader, Section};
+use super::tree::{Node, Value, shorten};
+use super::units::Unit;
+use crate::graph::{self, MAX_STAGES, nearest};
+
+/// Protocols, all of which are always served.
+const PROTOCOLS: &[&str] = &["grpc", "http", "websocket"];
+
+/// Longest title and description in bytes.
+const MAX_TEXT_BYTES: usize = 16 << 10;
+
+/// Reads the file; none if it is too wrong to make a specification of.
+pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<FlowSpec> {
+    if tree.is_null() {
+        reader.report(
+            FlowError::new(None, "the file is empty")
+                .with_hint("start it with `jtype: Flow` and a list of `executors:`"),
+        );
+        return None;
+    }
+    let root = reader.section(tree, "the flow".to_owned(), keys::ROOT)?;
+    check_kind(&root, tree.place, reader);
+    check_version(&root, reader);
+    let mut section = |key: &str| {
+        let node = root.get(key)?;
+        reader.section(node, format!("`{key}`"), keys::WITH)
+    };
+    let settings: Vec<Section<'_>> = [section("with"), section("gateway")].into_iter().flatten().collect();
+    check_twice(&settings, reader);
+    let settings = Settings(&settings);
+    let name = settings.find("name").and_then(|section| reader.parsed::<FlowName>(section, "name"));
+    let gateway = read_gateway(&settings, reader);
+    let defaults = Defaults {
+        timeout_ms: settings
+            .find("timeout_send")
+            .and_then(|section| reader.number_or_default(section, "timeout_send", SEND_TIME)),
+        retries: settings
+            .find("retries")
+            .and_then(|section| reader.number_or_default(section, "retries", RETRIES)),
+    };
+    if let Some(section) = settings.find("env") {
+        check_variables(section, reader);
+    }
+    let fuel = reader.number(&root, "fuel", Range::new(Unit::Count, 1, MAX_FUEL));
+    let timeout_ms = reader.number(&root, "timeout", Range::new(Unit::Time, 1, MAX_TIME_MS));
+    let stages = read_stages(&root, tree.place, defaults, reader)?;
+    check_graph(&stages, reader);
+    Some(FlowSpec {
+        name: name.or_else(|| "flow".parse().ok())?,
+        stages: stages.into_iter().map(|stage| stage.spec).collect(),
+        gateway,
+        fuel: fuel.unwrap_or(FlowSpec::DEFAULT_FUEL),
+        timeout_ms: timeout_ms.unwrap_or(FlowSpec::DEFAULT_TIMEOUT_MS),
+    })
+}
+
+/// `with:` and `gateway:`, which say the same things.
+struct Settings<'s, 'a>(&'s [Section<'a>]);
+
+impl<'s, 'a> Settings<'s, 'a> {
+    /// The section that has this key.
+    fn find(&self, key: &str) -> Option<&'s Section<'a>> {
+        self.0.iter().find(|section| section.get(key).is_some())
+    }
+}
+
+fn check_kind(root: &Section<'_>, place: Place, reader: &mut Reader) {
+    match root.get("jtype").map(|node| (node, &node.value)) {
+        Some((_, Value::Text(kind))) if kind == "Flow" => {}
+        Some((node, Value::Text(kind))) if kind == "Deployment" => {
+            reader.report(
+                FlowError::new(Some(node.place), "a file with `jtype: Deployment` is not supported yet")
+                    .with_hint("write `jtype: Flow` with one entry under `executors:`"),
+            );
+        }
+        Some((node, _)) => {
+            let message = format!("`jtype` must be `Flow`, not {}", node.shown());
+            reader.report_at(node.place, message);
+        }
+        None => reader.report(
+            FlowError::new(Some(place), "the file does not say that it is a flow")
+                .with_hint("start it with `jtype: Flow`"),
+        ),
+    }
+}
+
+fn check_version(root: &Section<'_>, reader: &mut Reader) {
+    if let Some(node) = root.get("version")
+        && let Some(version) = reader.text(root, "version")
+        && !matches!(version.as_str(), "1" | "1.0")
+    {
+        let message = format!("version {} of the format is not known", shorten(&version));
+        reader.report(FlowError::new(Some(node.place), message).with_hint("write `version: '1'`"));
+    }
+}
+
+/// The same key under `with:` and `gateway:` leaves open which one counts.
+fn check_twice(settings: &[Section<'_>], reader: &mut Reader) {
+    let [with, gateway] = settings else { return };
+    for (key, _) in keys::WITH {
+        if let (Some((first, _)), Some((second, _))) = (with.entry(key), gateway.entry(key))
+            && keys::rule(keys::WITH, key) == Some(keys::Rule::Taken)
+        {
+            let message = format!("`{key}` stands here and under `with:` in line {}", first.place.line);
+            reader.report(FlowError::new(Some(second.place), message).with_hint("keep one of them"));
+        }
+    }
+}
+
+fn read_gateway(settings: &Settings<'_, '_>, reader: &mut Reader) -> GatewaySpec {
+    let mut gateway = GatewaySpec::default();
+    if let Some(section) = settings.find("host") {
+        gateway.host = reader.text(section, "host");
+    }
+    if let Some(section) = settings.find("port") {
+        gateway.port = read_port(section, reader);
+    }
+    if let Some(section) = settings.find("protocol") {
+        check_protocols(section, reader);
+    }
+    gateway.title = read_text(settings, "title", reader);
+    gateway.description = read_text(settings, "description", reader);
+    let mut number = |key: &str, unit: Unit, most: u64| {
+        let section = settings.find(key)?;
+        reader.number(section, key, Range::new(unit, 1, most))
+    };
+    if let Some(bytes) = number("max_message_bytes", Unit::Bytes, 2 << 30) {
+        gateway.max_message_bytes = bytes;
+    }
+    let small =
+        |value: Option<u64>, default: u32| value.and_then(|v| u32::try_from(v).ok()).unwrap_or(default);
+    gateway.prefetch = small(number("prefetch", Unit::Count, 1_000_000), gateway.prefetch);
+    gateway.max_concurrent_requests =
+        small(number("max_concurrent_requests", Unit::Count, 1_000_000), gateway.max_concurrent_requests);
+    gateway
+}
+
+fn read_text(settings: &Settings<'_, '_>, key: &str, reader: &mut Reader) -> Option<String> {
+    let section = settings.find(key)?;
+    let text = reader.text(section, key)?;
+    if text.len() > MAX_TEXT_BYTES {
+        let place = section.get(key)?.place;
+        let message = format!("`{key}` has {} bytes, at most {MAX_TEXT_BYTES} are taken", text.len());
+        reader.report_at(place, message);
+        return None;
+    }
+    Some(text)
+}
+
+/// One port for every protocol; Jina's list is taken when it names one.
+fn read_port(section: &Section<'_>, reader: &mut Reader) -> Option<u16> {
+    let node = section.get("port")?;
+    let single = match &node.value {
+        Value::List(items) => match items.as_slice() {
+            [only] => only,
+            _ => {
+                let message =
+                    format!("`port` of {} must be one number, not {} of them", section.what, items.len());
+                reader.report(
+                    FlowError::new(Some(node.place), message)
+                        .with_hint("every protocol is served on the same port: keep one"),
+                );
+                return None;
+            }
+        },
+        _ => node,
+    };
+    let port = match &single.value {
+        Value::Integer(port) => u16::try_from(*port).ok(),
+        Value::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    if port.is_none() {
+        let message =
+            format!("`port` of {} must be a number from 0 to 65535, not {}", section.what, single.shown());
+        reader.report_at(single.place, message);
+    }
+    port
+}
+
+fn check_protocols(section: &Section<'_>, reader: &mut Reader) {
+    let Some(node) = section.get("protocol") else { return };
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    for item in items {
+        let known = match &item.value {
+            Value::Text(text) => {
+                let text = text.to_ascii_lowercase();
+                if PROTOCOLS.contains(&text.as_str()) {
+                    Ok(())
+                } else {
+                    Err(nearest(&text, PROTOCOLS.iter().copied()))
+                }
+            }
+            _ => Err(None),
+        };
+        if let Err(nearest) = known {
+            let error = FlowError::new(Some(item.place), format!("{} is not a protocol", item.shown()));
+            reader.report(error.with_hint(match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => "grpc, http and websocket are served, always all of them".to_owned(),
+            }));
+        }
+    }
+}
+
+fn check_variables(section: &Section<'_>, reader: &mut Reader) {
+    let Some(node) = section.get("env") else { return };
+    let Value::Map(entries) = &node.value else {
+        reader.report_at(
+            node.place,
+            format!("`env` of {} must be a set of keys, not {}", section.what, node.shown()),
+        );
+        return;
+    };
+    for (key, value) in entries {
+        if matches!(value.value, Value::List(_) | Value::Map(_)) {
+            let message =
+                format!("the variable `{}` must be a text, not {}", shorten(&key.text), value.shown());
+            reader.report_at(value.place, message);
+        }
+    }
+    let message =
+        "`env` only fills in `${{ ENV.NAME }}` in this file: executors have no environment".to_owned();
+    reader.notes.push(super::Note { line: node.place.line, message });
+}
+
+fn read_stages(
+    root: &Section<'_>,
+    place: Place,
+    defaults: Defaults,
+    reader: &mut Reader,
+) -> Option<Vec<ReadStage>> {
+    let hint = "add an entry with `name` and `uses` under `executors:`";
+    let node = root.get("executors");
+    let items = match node.map(|node| &node.value) {
+        Some(Value::List(items)) if !items.is_empty() => items,
+        Some(Value::List(_)) | None => {
+            let place = node.map_or(place, |node| node.place);
+            reader.report(FlowError::new(Some(place), "the flow has no executors").with_hint(hint));
+            return None;
+        }
+        Some(_) => {
+            let place = node.map_or(place, |node| node.place);
+            reader.report(FlowError::new(Some(place), "`executors` must be a list").with_hint(hint));
+            return None;
+        }
+    };
+    if items.len() > MAX_STAGES {
+        let message = format!("the flow has {} executors, at most {MAX_STAGES} are taken", items.len());
+        reader.report_at(place, message);
+        return None;
+    }
+    let (mut stages, mut before, mut is_whole) = (Vec::new(), None::<ExecutorName>, true);
+    for (index, item) in items.iter().enumerate() {
+        match executor::read(item, index, before.as_ref(), defaults, reader) {
+            Some(stage) => {
+                before = Some(stage.spec.name.clone());
+                stages.push(stage);
+            }
+            None => is_whole = false,
+        }
+    }
+    // Without one of the stages the graph would only give errors that follow from that.
+    is_whole.then_some(stages)
+}
+
+fn check_graph(stages: &[ReadStage], reader: &mut Reader) {
+    let specs: Vec<_> = stages.iter().map(|stage| stage.spec.clone()).collect();
+    for fault in graph::order(&specs).err().into_iter().flatten() {
+        let stage = fault.stage().and_then(|stage| stages.get(stage));
+        let need = stage.zip(fault.need()).and_then(|(stage, name)| {
+            stage.needs.iter().rev().find(|(need, _)| need == name).map(|(_, place)| *place)
+        });
+        let error = FlowError::new(need.or_else(|| stage.map(|stage| stage.place)), fault.to_string());
+        reader.report(match fault.hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        });
+    }
+}

@@ -1,0 +1,476 @@
+use lockgate_domain::spec::{InstanceMode, PoolSpec};
+use lockgate_domain::{FlowSpec, Limits};
+use serde_json::json;
+
+use super::*;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "PORT" => Some("8081".to_owned()),
+        "MODEL" => Some("small".to_owned()),
+        "SECRET" => Some("hunter2".to_owned()),
+        "YAML" => Some("x\nexecutors: []".to_owned()),
+        _ => None,
+    }
+}
+
+fn parse(text: &str) -> FlowFile {
+    match FlowFile::parse(text, &environment) {
+        Ok(file) => file,
+        Err(errors) => panic!("{}", errors.render("flow.yml")),
+    }
+}
+
+fn spec(text: &str) -> FlowSpec {
+    parse(text).spec
+}
+
+fn render(text: &str) -> String {
+    FlowFile::parse(text, &environment).expect_err("errors").render("flow.yml")
+}
+
+/// The errors, one per line, of a flow with these lines in its only executor.
+fn executor_errors(lines: &str) -> String {
+    errors(&format!("jtype: Flow\nexecutors:\n  - name: encoder\n    uses: e.wasm\n{lines}"))
+}
+
+fn errors(text: &str) -> String {
+    let errors = FlowFile::parse(text, &environment).expect_err("errors");
+    let lines: Vec<String> = errors.errors().iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn a_small_file_has_sensible_defaults() {
+    let spec = spec("jtype: Flow\nexecutors:\n  - uses: ./encoder\n");
+    assert_eq!((spec.name.as_str(), spec.fuel, spec.timeout_ms), ("flow", FlowSpec::DEFAULT_FUEL, 60_000));
+    let stage = &spec.stages[0];
+    assert_eq!((stage.name.as_str(), stage.uses.as_str(), stage.needs.len()), ("executor0", "./encoder", 0));
+    assert_eq!((stage.limits, &stage.pool), (Limits::default(), &PoolSpec::default()));
+    assert_eq!((stage.timeout_ms, stage.retries, stage.reduce), (None, 0, true));
+}
+
+#[test]
+fn everything_that_can_be_said_is_read() {
+    let spec = spec(
+        "jtype: Flow
+version: '1'
+fuel: 5G
+timeout: 20s
+with:
+  name: search
+  protocol: [grpc, HTTP]
+  prefetch: 10
+  timeout_send: 3000
+  retries: 2
+  title: Search
+gateway:
+  port: ${{ ENV.PORT }}
+  host: 0.0.0.0
+  description: |
+    Finds
+    things
+  max_message_bytes: 64MiB
+  max_concurrent_requests: 100
+executors:
+  - name: encoder
+    uses: ./encoder
+    uses_with:
+      model: ${{ ENV.MODEL }}
+      path: /models/${{ENV.MODEL}}/v1
+      dimensions: 128
+      scale: 0.5
+      suffix: '0'
+      flags: [true, null, {deep: 1}]
+    replicas: 3
+    timeout_send: 1m
+    retries: -1
+    limits:
+      memory_bytes: 64MiB
+      wall_time_ms: 5s
+      fuel: 1_000_000
+      documents: 100
+  - name: index
+    uses: index.wasm
+    needs: gateway
+    instances:
+      {min: 0, max: 1, mode: fresh, queue: 7, grow_after: 5ms, idle: 2m, max_calls: 10k, max_memory: 32MiB}
+  - name: ranker
+    uses: ranker.wasm
+    needs: [index, encoder, gateway]
+    no_reduce: true
+",
+    );
+    assert_eq!((spec.name.as_str(), spec.fuel, spec.timeout_ms), ("search", 5_000_000_000, 20_000));
+    let gateway = &spec.gateway;
+    assert_eq!((gateway.port, gateway.host.as_deref()), (Some(8081), Some("0.0.0.0")));
+    assert_eq!(
+        (gateway.title.as_deref(), gateway.description.as_deref()),
+        (Some("Search"), Some("Finds\nthings\n"))
+    );
+    assert_eq!(
+        (gateway.prefetch, gateway.max_message_bytes, gateway.max_concurrent_requests),
+        (10, 64 << 20, 100)
+    );
+    let [encoder, index, ranker] = spec.stages.as_slice() else { panic!("three stages") };
+    assert_eq!(
+        serde_json::Value::Object(encoder.config.clone()),
+        json!({"model": "small", "path": "/models/small/v1", "dimensions": 128, "scale": 0.5, "suffix": "0",
+            "flags": [true, null, {"deep": 1}]})
+    );
+    assert_eq!((encoder.pool.max, encoder.timeout_ms, encoder.retries), (Some(3), Some(60_000), 0));
+    let limits = &encoder.limits;
+    assert_eq!(
+        (limits.memory_bytes, limits.wall_time_ms, limits.fuel, limits.documents),
+        (64 << 20, 5000, 1_000_000, 100)
+    );
+    assert_eq!(
+        index.pool,
+        PoolSpec {
+            min: Some(0),
+            max: Some(1),
+            mode: Some(InstanceMode::Fresh),
+            queue: Some(7),
+            grow_after_ms: Some(5),
+            idle_ms: Some(120_000),
+            max_calls: Some(10_000),
+            recycle_memory_bytes: Some(32 << 20),
+        }
+    );
+    assert_eq!((index.needs.len(), index.timeout_ms, index.retries), (0, Some(3000), 2));
+    let needs: Vec<&str> = ranker.needs.iter().map(|need| need.as_str()).collect();
+    assert_eq!((needs, ranker.reduce), (vec!["index", "encoder", "gateway"], false));
+}
+
+#[test]
+fn needs_default_to_the_executor_above() {
+    let spec = spec(
+        "jtype: Flow\nexecutors: [{name: a, uses: a}, {name: b, uses: b}, {name: c, uses: c, needs: a}]",
+    );
+    let needs: Vec<Vec<&str>> =
+        spec.stages.iter().map(|stage| stage.needs.iter().map(|need| need.as_str()).collect()).collect();
+    assert_eq!(needs, [vec![], vec!["a"], vec!["a"]]);
+}
+
+#[test]
+fn keys_without_effect_are_told() {
+    let file = parse(
+        "jtype: Flow
+with: {quiet: true, env: {MODEL: tiny, OWN: mine}}
+executors:
+  - uses: ./e
+    uses_with: {a: '${{ ENV.MODEL }}', b: '${{ ENV.OWN }}'}
+    workspace: /tmp
+",
+    );
+    let notes: Vec<String> = file.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notes,
+        [
+            "line 2: `quiet` in `with` is ignored: logs are set on the command line",
+            "line 2: `env` only fills in `${{ ENV.NAME }}` in this file: executors have no environment",
+            "line 6: `workspace` in executor 1 is ignored: executors have no file system",
+        ]
+    );
+    assert_eq!(
+        serde_json::Value::Object(file.spec.stages[0].config.clone()),
+        json!({"a": "small", "b": "mine"})
+    );
+}
+
+#[test]
+fn errors_show_their_line() {
+    let text = "jtype: Flow
+executors:
+  - name: encoder
+    uses: ./encoder
+    replica: 2
+  - name: index
+    uses: docker://index:1
+    needs: [encoder, encodr]
+    limits:
+      memory_bytes: lots
+";
+    let expected = "error: unknown key `replica` in executor `encoder`
+ --> flow.yml:5:5
+  |
+5 |     replica: 2
+  |     ^^^^^^^
+  = hint: did you mean `replicas`?
+
+error: executor `index` uses \"docker://index:1\", which is a container
+ --> flow.yml:7:11
+  |
+7 |     uses: docker://index:1
+  |           ^^^^^^^^^^^^^^^^
+  = hint: build the executor as a component and name its `.wasm` file or source folder
+
+error: `memory_bytes` of `limits` of executor `index` must be a size such as `256MiB`, or a number of bytes, from 1 to 4GiB, not \"lots\"
+  --> flow.yml:10:21
+   |
+10 |       memory_bytes: lots
+   |                     ^^^^
+";
+    assert_eq!(render(text), expected);
+}
+
+#[test]
+fn every_executor_key_says_what_to_do() {
+    let check = |lines: &str, expected: &str| assert_eq!(executor_errors(lines), expected, "{lines}");
+    check("    replica: 2", "unknown key `replica` in executor `encoder` (line 5): did you mean `replicas`?");
+    check("    wibble: 2", "unknown key `wibble` in executor `encoder` (line 5)");
+    check(
+        "    fuel: 2",
+        "unknown key `fuel` in executor `encoder` (line 5): write it at the top of the file",
+    );
+    check("    prefetch: 2", "unknown key `prefetch` in executor `encoder` (line 5): write it under `with:`");
+    check(
+        "    mode: fresh",
+        "unknown key `mode` in executor `encoder` (line 5): write it under `instances:` of an executor",
+    );
+    check("    shards: 2", "`shards` in executor `encoder` is not supported yet (line 5): remove it");
+    check("    when: {}", "`when` in executor `encoder` is not supported yet (line 5): remove it");
+    check(
+        "    py_modules: [x.py]",
+        "`py_modules` in executor `encoder` means nothing here (line 5): an executor is one `.wasm` file that holds all it needs: build its code and libraries into it",
+    );
+    check(
+        "    gpus: all",
+        "`gpus` in executor `encoder` means nothing here (line 5): executors are sandboxed components and run without containers: remove it",
+    );
+    check(
+        "    method: inspect",
+        "`method` of executor `encoder` is not supported yet with \"inspect\" (line 5): remove it",
+    );
+    check(
+        "    replicas: 0",
+        "`replicas` of executor `encoder` must be a whole number from 1 to 10000, not 0 (line 5): there is no value for \"unlimited\": leave the key out for the default",
+    );
+    check(
+        "    timeout_send: soon",
+        "`timeout_send` of executor `encoder` must be a time such as `30s`, or a number of milliseconds, from 1ms to 24h, not \"soon\" (line 5)",
+    );
+    check(
+        "    no_reduce: yes",
+        "`no_reduce` of executor `encoder` must be true or false, not \"yes\" (line 5)",
+    );
+    check(
+        "    uses_with: [1]",
+        "`uses_with` of executor `encoder` must be a set of keys, not a list (line 5)",
+    );
+    check(
+        "    needs: [3]",
+        "`needs` of executor `encoder` must name executors, not 3 (line 5): write a name, a list of names, or `gateway` for the request itself",
+    );
+    check(
+        "    needs: a/b",
+        "`needs` of executor `encoder`: \"a/b\" is not a valid executor name: character '/' is not allowed (use letters, digits, '-' and '_') (line 5)",
+    );
+    check(
+        "    instances: {mode: warm}",
+        "`mode` of `instances` of executor `encoder` must be `fresh` or `reused`, not \"warm\" (line 5)",
+    );
+    check(
+        "    instances: {min: 3, max: 2}",
+        "`min` of `instances` of executor `encoder` is 3, more than the 2 instances there may be (line 5)",
+    );
+    check(
+        "    replicas: 1\n    instances: {max: 2}",
+        "executor `encoder` has `replicas` and `max` of `instances`, which say the same (line 6): keep one of them",
+    );
+    check("    replicas: 1\n    replicas: 2", "the key `replicas` stands here and in line 5 (line 6)");
+    check(
+        "    limits: {memory: 1GiB}",
+        "unknown key `memory` in `limits` of executor `encoder` (line 5): did you mean `memory_bytes`?",
+    );
+}
+
+#[test]
+fn jinas_kinds_of_uses_are_explained() {
+    let check = |uses: &str, expected: &str| {
+        let text = format!("jtype: Flow\nexecutors:\n  - name: e\n    uses: {uses}");
+        let error = FlowFile::parse(&text, &environment).expect_err(uses);
+        assert_eq!(error.errors()[0].message, format!("executor `e` uses \"{uses}\", {expected}"));
+        assert!(error.errors()[0].hint.is_some());
+    };
+    check("docker://x", "which is a container");
+    check("jinahub+docker://x", "which is in Jina's hub");
+    check("jinaai://a/b:latest", "which is in Jina's hub");
+    check("https://x/y.wasm", "which is an address");
+    check("executor.py", "which is a Python file");
+    check("enc/config.yml", "which is an executor's YAML file");
+    check("MyExecutor", "which looks like a Python class");
+    for fine in ["e.wasm", "./MyExecutor", "encoder", "../a/b", "/opt/e.wasm"] {
+        spec(&format!("jtype: Flow\nexecutors:\n  - uses: {fine}"));
+    }
+}
+
+#[test]
+fn the_file_as_a_whole_is_checked() {
+    let check = |text: &str, expected: &str| assert_eq!(errors(text), expected, "{text}");
+    let tail = "executors: [{uses: e.wasm}]";
+    let no_executors =
+        "the flow has no executors (line 1): add an entry with `name` and `uses` under `executors:`";
+    check("jtype: Flow", no_executors);
+    check(tail, "the file does not say that it is a flow (line 1): start it with `jtype: Flow`");
+    check(
+        &format!("jtype: Deployment\n{tail}"),
+        "a file with `jtype: Deployment` is not supported yet (line 1): write `jtype: Flow` with one entry under `executors:`",
+    );
+    check(
+        &format!("jtype: Flow\nversion: 2\n{tail}"),
+        "version 2 of the format is not known (line 2): write `version: '1'`",
+    );
+    check(
+        "jtype: Flow\nexecutors: {a: 1}",
+        "`executors` must be a list (line 2): add an entry with `name` and `uses` under `executors:`",
+    );
+    check("- a", "the flow must be a set of keys, not a list (line 1)");
+    check(
+        &format!("jtype: Flow\nport: 1\n{tail}"),
+        "unknown key `port` in the flow (line 2): write it under `with:`",
+    );
+    check(
+        &format!("jtype: Flow\nexecuters: 1\n{tail}"),
+        "unknown key `executers` in the flow (line 2): did you mean `executors`?",
+    );
+    check(
+        &format!("jtype: Flow\nwith: {{port: 1}}\ngateway: {{port: 2}}\n{tail}"),
+        "`port` stands here and under `with:` in line 2 (line 3): keep one of them",
+    );
+    check(
+        &format!("jtype: Flow\nwith: {{port: [1, 2]}}\n{tail}"),
+        "`port` of `with` must be one number, not 2 of them (line 2): every protocol is served on the same port: keep one",
+    );
+    check(
+        &format!("jtype: Flow\nwith: {{port: 70000}}\n{tail}"),
+        "`port` of `with` must be a number from 0 to 65535, not 70000 (line 2)",
+    );
+    check(
+        &format!("jtype: Flow\nwith: {{protocol: htpp}}\n{tail}"),
+        "\"htpp\" is not a protocol (line 2): did you mean `http`?",
+    );
+    check(
+        &format!("jtype: Flow\nwith: {{uses: MyGateway}}\n{tail}"),
+        "`uses` in `with` means nothing here (line 2): the gateway is part of the host and cannot be replaced: remove it",
+    );
+    check(
+        &format!("jtype: Flow\nwith: {{ssl_keyfile: k}}\n{tail}"),
+        "`ssl_keyfile` in `with` is not supported yet (line 2): remove it",
+    );
+    check(
+        "jtype: Flow\nexecutors:\n  - name: x",
+        "executor `x` does not say what it `uses` (line 3): name a `.wasm` file or a source folder; an executor that only joins others can be left out, the ends of a flow are joined anyway",
+    );
+}
+
+#[test]
+fn graph_faults_have_places() {
+    let check = |executors: &str, expected: &str| {
+        assert_eq!(errors(&format!("jtype: Flow\nexecutors:\n{executors}")), expected);
+    };
+    check(
+        "  - {name: encoder, uses: e}\n  - {name: b, uses: b, needs: [encodr]}",
+        "executor `b` needs `encodr`, which does not exist (line 4): did you mean `encoder`?",
+    );
+    check(
+        "  - {name: a, uses: a}\n  - {name: a, uses: a, needs: gateway}",
+        "two executors are named `a` (line 4)",
+    );
+    check(
+        "  - {name: a, uses: a, needs: b}\n  - {name: b, uses: b}",
+        "executors need each other in a circle: `a` needs `b` needs `a` (line 3): take one of these needs away",
+    );
+    check(
+        "  - {name: gateway, uses: a}",
+        "the name `gateway` stands for the request and cannot name an executor (line 3): give the executor another name",
+    );
+}
+
+#[test]
+fn variables_are_filled_in_and_never_shown() {
+    let check = |line: &str, expected: &str| {
+        assert_eq!(errors(&format!("jtype: Flow\n{line}\nexecutors: [{{uses: e}}]")), expected);
+    };
+    check(
+        "with: {port: \"${{ ENV.SECRET }}\"}",
+        "`port` of `with` must be a number from 0 to 65535, not ${{ ENV.SECRET }} (line 2)",
+    );
+    check(
+        "with: {title: \"${{ ENV.NOPE }}\"}",
+        "the environment variable `NOPE` is not set (line 2): set it, or give it a value under `with:` `env:`",
+    );
+    check(
+        "with: {title: \"${{ CONTEXT.x }}\"}",
+        "`${{ CONTEXT.x }}` is not supported (line 2): only environment variables are filled in: `${{ ENV.NAME }}`",
+    );
+    check(
+        "with: {title: \"${{ ENV.MODEL\"}",
+        "`${{ ENV.MODEL` is not closed (line 2): write `${{ ENV.NAME }}`",
+    );
+    let injected = spec("jtype: Flow\nwith: {title: \"${{ ENV.YAML }}\"}\nexecutors: [{uses: e}]");
+    assert_eq!((injected.gateway.title.as_deref(), injected.stages.len()), (Some("x\nexecutors: []"), 1));
+    assert_eq!(
+        errors("jtype: Flow\nexecutors:\n  - uses: ${{ ENV.NOPE }}"),
+        "the environment variable `NOPE` is not set (line 3): set it, or give it a value under `with:` `env:`"
+    );
+}
+
+#[test]
+fn hostile_yaml_is_refused() {
+    let check = |text: &str, expected: &str| {
+        let error = errors(text);
+        assert!(error.starts_with(expected), "{error}");
+    };
+    let too_large = "the file is too large or nested too deeply for a flow";
+    let bomb: String = (1..10)
+        .map(|level| {
+            let items = vec![format!("*a{}", level - 1); 9].join(",");
+            format!("a{level}: &a{level} [{items}]\n")
+        })
+        .collect();
+    check(&format!("a0: &a0 [lol]\n{bomb}jtype: Flow"), too_large);
+    check(&format!("a: {}", "[".repeat(10_000)), too_large);
+    check(&"- ".repeat(5000), too_large);
+    check(&format!("jtype: Flow\nwith:\n{}", "  - x\n".repeat(30_000)), too_large);
+    check(&" ".repeat(FlowFile::MAX_BYTES + 1), "the file has 1048577 bytes, at most 1048576 are read");
+    check("jtype: Flow\n--- \njtype: Flow", "the file holds several YAML documents");
+    check("jtype: [", "this is not YAML: ");
+    check("a: b: c", "this is not YAML: ");
+    check("!Flow\nversion: 1", "the tag `!Flow` is not known");
+    check("", "the file is empty: start it with `jtype: Flow`");
+    check("# only a comment", "the file is empty: start it with `jtype: Flow`");
+    check("jtype: *nope", "this is not YAML: ");
+    let escape = render("jtype: \"\\e[31m\u{7f}Flow\"\nexecutors: [{uses: e}]");
+    assert!(!escape.contains('\u{1b}') && !escape.contains('\u{7f}'), "{escape:?}");
+}
+
+#[test]
+fn long_lines_are_cut_around_the_error() {
+    let text =
+        format!("jtype: Flow\nexecutors: [{{uses: e, uses_with: {{a: {}}}, replica: 2}}]", "x".repeat(500));
+    let rendered = render(&text);
+    assert!(rendered.lines().all(|line| line.chars().count() < 120), "{rendered}");
+    assert!(rendered.contains("replica: 2"), "{rendered}");
+}
+
+proptest::proptest! {
+    /// Whatever the bytes, reading ends with a file or with errors that can be rendered.
+    #[test]
+    fn any_text_is_answered(text in "[ -~\n]{0,200}") {
+        if let Err(errors) = FlowFile::parse(&text, &environment) {
+            proptest::prop_assert!(!errors.render("flow.yml").is_empty());
+        }
+    }
+
+    /// Pieces of real files in any order.
+    #[test]
+    fn any_pieces_are_answered(pieces in proptest::collection::vec(0usize..12, 0..20)) {
+        let all = ["jtype: Flow\n", "executors:\n", "  - name: a\n", "    uses: b\n", "    needs: [a, b]\n", "with:\n",
+            "  port: 1\n", "    limits: {fuel: 1}\n", "  - &x {uses: c}\n", "  - *x\n", "<<: *x\n", "    ? [a]\n"];
+        let text: String = pieces.iter().map(|piece| all[*piece]).collect();
+        if let Err(errors) = FlowFile::parse(&text, &environment) {
+            proptest::prop_assert!(!errors.render("flow.yml").is_empty());
+        }
+    }
+}
