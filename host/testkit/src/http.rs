@@ -111,11 +111,14 @@ pub fn texts(answer: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The problem of a JSON answer.
+/// The problem of a JSON answer: of a transport error in its body, of an executor's failure in the last argument of
+/// the exception inside the header.
 pub fn problem(answer: &Value) -> Option<Value> {
-    answer
-        .get("error")
-        .or_else(|| answer.pointer("/header/status/problem"))
-        .filter(|found| found.is_object())
-        .cloned()
+    if let Some(problem) = answer.get("error") {
+        return Some(problem.clone());
+    }
+    let arguments = answer.pointer("/header/status/exception/args")?.as_array()?;
+    let text = arguments.last().and_then(Value::as_str).unwrap_or_default();
+    let problem = serde_json::from_str(text);
+    Some(problem.unwrap_or_else(|error| panic!("no problem in the exception ({error}): {arguments:?}")))
 }

@@ -56,7 +56,8 @@ pub fn encode_reply(reply: &Reply<'_>) -> proto::DataRequestProto {
     }
 }
 
-/// A failure as the status inside a reply. The exception's name is the error's code, its argument the message.
+/// A failure as the status inside a reply. The exception's name is the error's code; its arguments are the message,
+/// the hint (empty if there is none) and the whole problem as JSON, so that nobody has to parse sentences.
 pub fn status_proto(problem: &Problem) -> proto::StatusProto {
     let message = problem.message();
     proto::StatusProto {
@@ -67,11 +68,16 @@ pub fn status_proto(problem: &Problem) -> proto::StatusProto {
         },
         exception: Some(ExceptionProto {
             name: problem.code().as_str().to_owned(),
-            args: std::iter::once(message).chain(problem.hint()).map(str::to_owned).collect(),
+            args: vec![message.to_owned(), problem.hint().unwrap_or_default().to_owned(), as_json(problem)],
             stacks: problem.backtrace().to_vec(),
             executor: problem.executor().map(ToString::to_string).unwrap_or_default(),
         }),
     }
+}
+
+/// The problem without its stack, which has a field of its own.
+fn as_json(problem: &Problem) -> String {
+    serde_json::to_string(&problem.clone().with_backtrace(Vec::new())).unwrap_or_default()
 }
 
 /// Writes a request, for clients.
@@ -158,6 +164,7 @@ fn decode_status(status: proto::StatusProto) -> Option<Problem> {
     let exception = status.exception.unwrap_or_default();
     let code = ErrorCode::ALL.into_iter().find(|code| code.as_str() == exception.name);
     let problem = match (code, exception.args.as_slice()) {
+        (Some(code), [message, hint, ..]) if hint.is_empty() => Problem::new(code, message),
         (Some(code), [message]) => Problem::new(code, message),
         (Some(code), [message, hint, ..]) => Problem::new(code, message).with_hint(hint),
         _ => Problem::new(code.unwrap_or(ErrorCode::GuestError), status.description),

@@ -174,8 +174,10 @@ fn replies_are_written_as_clients_expect() {
         documents: &documents,
         dialect: Dialect::DocArrayV1,
     };
+    let problem_text = serde_json::to_string(&problem).unwrap();
+    let whole = serde_json::to_string(&problem).unwrap();
     let status = json!({"code": 1, "description": "boom", "exception":
-        {"name": "guest_error", "args": ["boom"], "stacks": [], "executor": "enc"}});
+        {"name": "guest_error", "args": ["boom", "", problem_text], "stacks": [], "executor": "enc"}});
     let time = "2023-11-14T22:13:20.000001Z";
     let camel: Value = serde_json::from_slice(&encode_reply(&reply, Case::Camel)).unwrap();
     assert_eq!(
