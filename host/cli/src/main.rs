@@ -1,2 +1,40 @@
 //! The `lockgate` command.
-fn main() {}
+//!
+//! `main` only chooses: it parses the arguments, hands them to the command's own file, prints what went wrong and turns
+//! it into an exit code (0 done, 1 failed, 2 wrong usage). Nothing here or below ends the process by force, so that
+//! destructors always run; a reader that went away (`lockgate call ... | head`) is a quiet success.
+
+mod args;
+mod builder;
+mod cache;
+mod call;
+mod commands;
+mod console;
+mod failure;
+mod flowfile;
+mod measures;
+mod progress;
+mod table;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Arguments;
+use crate::console::Console;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return args::explain(&error),
+    };
+    let console = Console::new(arguments.color, arguments.log_format);
+    match commands::run(arguments, &console) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(&console),
+    }
+}

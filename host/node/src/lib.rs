@@ -1,1 +1,35 @@
-//! Configuration, assembly by role, drain: the only place where the gateway meets the runtime.
+//! Assembly and lifecycle of one host process: the only place where the gateway meets the runtime.
+//!
+//! [`Node::deploy`] turns a flow and its component files into instance pools and a plan, and publishes the plan with
+//! one pointer swap; [`Node::serve`] runs the gateway and drains it. Tasks are born in one place ([`tasks`]) and die
+//! before `serve` reports the end. A deployment that fails leaves the one before it serving.
+
+mod adapters;
+mod deploy;
+mod inspect;
+mod node;
+mod serving;
+mod signals;
+mod tasks;
+
+pub use crate::adapters::PoolExecutor;
+pub use crate::adapters::draft;
+pub use crate::deploy::{DeployError, Deployment, FlowSource, Stage, StageEvent};
+pub use crate::inspect::{Inspection, Interface};
+pub use crate::node::{Node, NodeOptions};
+pub use crate::serving::{Ended, Serving};
+pub use crate::signals::Signals;
+pub use lockgate_gateway::GatewayOptions;
+pub use lockgate_runtime::{CompilerCommand, compile_worker};
+
+/// The contract that this host speaks with its guests.
+pub const CONTRACT: &str = "lockgate:executor@0.1.0";
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_contract_is_the_one_in_wit() {
+        let wit = include_str!("../../../wit/executor.wit");
+        assert!(wit.contains(&format!("package {};", super::CONTRACT)));
+    }
+}

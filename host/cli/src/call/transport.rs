@@ -1,0 +1,151 @@
+//! Three ways to the same gateway: gRPC, HTTP with JSON, WebSocket with binary frames.
+//!
+//! One connection per command, one request at a time on it: batches arrive in the order in which they were named,
+//! which is what an index wants. What a gateway answers is read with bounds, as from any stranger.
+
+mod http;
+mod websocket;
+
+use std::time::Duration;
+
+use lockgate_domain::{Limits, Problem};
+use lockgate_wire::envelope::{Answer, Request};
+use lockgate_wire::grpc;
+use lockgate_wire::proto::jina_single_data_request_rpc_client::JinaSingleDataRequestRpcClient;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::call::target::{Protocol, Target};
+use crate::failure::Report;
+
+use self::http::HttpConnection;
+use self::websocket::WebSocketConnection;
+
+/// Largest answer in bytes that is read.
+const MAX_ANSWER_BYTES: usize = 1 << 30;
+/// Time to reach the gateway.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the gateway may need beyond the caller's deadline to say that it is over.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A connection to a gateway.
+pub(crate) struct Connection {
+    target: Target,
+    timeout: Option<Duration>,
+    transport: Transport,
+}
+
+enum Transport {
+    Grpc(JinaSingleDataRequestRpcClient<Channel>),
+    Http(HttpConnection),
+    WebSocket(Box<WebSocketConnection>),
+}
+
+impl Connection {
+    /// Connects. `timeout` is the time that each request may take.
+    pub(crate) async fn open(target: Target, timeout: Option<Duration>) -> Result<Self, Report> {
+        let connecting = async {
+            Ok(match target.protocol {
+                Protocol::Grpc => Transport::Grpc(open_grpc(&target).await?),
+                Protocol::Http => Transport::Http(HttpConnection::open(&target).await?),
+                Protocol::WebSocket => {
+                    Transport::WebSocket(Box::new(WebSocketConnection::open(&target, timeout).await?))
+                }
+            })
+        };
+        let transport = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| {
+            Err(unreachable(&target, None).hint("the address takes connections but nobody answers"))
+        })?;
+        Ok(Self { target, timeout, transport })
+    }
+
+    /// Sends one request and waits for its answer. An executor's failure is in the answer.
+    pub(crate) async fn call(&mut self, request: &Request) -> Result<Answer, Report> {
+        let timeout = self.timeout;
+        let calling = async {
+            match &mut self.transport {
+                Transport::Grpc(client) => call_grpc(client, request, timeout).await,
+                Transport::Http(connection) => connection.call(request, timeout).await,
+                Transport::WebSocket(connection) => connection.call(request).await,
+            }
+        };
+        let Some(timeout) = timeout else { return calling.await };
+        match tokio::time::timeout(timeout + GRACE, calling).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Report::new(format!("{} did not answer in time", self.target))
+                .hint("--timeout allows more time")),
+        }
+    }
+
+    /// Says goodbye where the protocol has a word for it.
+    pub(crate) async fn close(self) {
+        if let Transport::WebSocket(connection) = self.transport {
+            connection.close().await;
+        }
+    }
+}
+
+/// Nobody is there. Connectors wrap what the system said several times over; its own words are the useful ones.
+fn unreachable(target: &Target, error: Option<&(dyn std::error::Error + 'static)>) -> Report {
+    let mut report = Report::new(format!("cannot reach {target}"));
+    if let Some(error) = error {
+        let mut innermost = error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        report = report.because(innermost);
+    }
+    report.hint("is the flow up? 'lockgate up FLOW.yml' says where it is served")
+}
+
+/// Bounds on an answer: generous, because the answers of one's own flow may be long.
+fn limits() -> Limits {
+    Limits { documents: 1 << 22, columns: 4096, ..Limits::default() }
+}
+
+/// What went wrong before an executor saw the request.
+fn refused(problem: &Problem) -> Report {
+    Report::from(problem)
+}
+
+async fn open_grpc(target: &Target) -> Result<JinaSingleDataRequestRpcClient<Channel>, Report> {
+    let endpoint = Endpoint::from_shared(format!("http://{}", target.authority))
+        .map_err(|error| Report::new(format!("cannot call {target}")).because(&error))?
+        .tcp_nodelay(true);
+    let channel = endpoint.connect().await.map_err(|error| unreachable(target, Some(&error)))?;
+    Ok(JinaSingleDataRequestRpcClient::new(channel)
+        .max_decoding_message_size(MAX_ANSWER_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES))
+}
+
+async fn call_grpc(
+    client: &mut JinaSingleDataRequestRpcClient<Channel>,
+    request: &Request,
+    timeout: Option<Duration>,
+) -> Result<Answer, Report> {
+    let message = grpc::encode_request(request).map_err(|problem| refused(&problem))?;
+    let mut message = tonic::Request::new(message);
+    if let Some(timeout) = timeout {
+        message.set_timeout(timeout);
+    }
+    let reply = client.process_single_data(message).await.map_err(|status| explain(&status))?;
+    grpc::decode_reply(reply.into_inner(), &limits()).map_err(|problem| unreadable(&problem))
+}
+
+/// A gRPC status in the words of the gateway. Its hint travels in the metadata.
+fn explain(status: &tonic::Status) -> Report {
+    let report = Report::new(if status.message().is_empty() {
+        format!("the gateway answered {:?}", status.code())
+    } else {
+        status.message().to_owned()
+    });
+    match status.metadata().get("lockgate-hint").and_then(|hint| hint.to_str().ok()) {
+        Some(hint) => report.hint(hint),
+        None => report,
+    }
+}
+
+fn unreadable(problem: &Problem) -> Report {
+    Report::new("the gateway's answer cannot be read")
+        .because(problem)
+        .hint("is it a lockgate or Jina gateway?")
+}

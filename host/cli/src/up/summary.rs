@@ -1,0 +1,174 @@
+//! What runs and how to reach it: for a person a table, URLs and a line to paste; for a program one JSON object.
+
+use std::net::SocketAddr;
+
+use lockgate_domain::spec::{InstanceMode, PoolOptions};
+use lockgate_domain::{EndpointName, FlowName, Limits};
+use lockgate_node::{Deployment, Stage};
+use serde_json::{Value, json};
+
+use crate::console::{ACCENT, FAINT, HEADING};
+use crate::measures;
+use crate::table::{Align, Table};
+use crate::up::listen::callable;
+
+/// Endpoints of one stage that fit into the table.
+const SHOWN_ENDPOINTS: usize = 4;
+/// Endpoints that make a good first call, best first.
+const INVITING: &[&str] = &["/search", "/", EndpointName::FALLBACK];
+
+/// The stages as a table.
+pub(crate) fn stages(deployment: &Deployment) -> Vec<String> {
+    let mut table = Table::new(&[
+        ("STAGE", Align::Left),
+        ("SIZE", Align::Right),
+        ("DIGEST", Align::Left),
+        ("ENDPOINTS", Align::Left),
+        ("NEEDS", Align::Left),
+        ("INSTANCES", Align::Left),
+        ("LIMITS", Align::Left),
+        ("", Align::Left),
+    ]);
+    for stage in &deployment.stages {
+        let needs: Vec<_> = stage.needs.iter().map(|need| need.as_str()).collect();
+        table.push(vec![
+            stage.name.to_string(),
+            measures::bytes(stage.size),
+            stage.digest.hex().chars().take(12).collect(),
+            endpoints(stage),
+            needs.join(", "),
+            instances(&stage.pool),
+            limits(&stage.limits),
+            if stage.is_kept { "unchanged".into() } else { String::new() },
+        ]);
+    }
+    table.render(2)
+}
+
+/// Where the flow is, and a first call to paste.
+pub(crate) fn addresses(flow: &FlowName, deployment: &Deployment, address: SocketAddr) -> Vec<String> {
+    let host = callable(address);
+    let endpoint = first_endpoint(deployment);
+    let mut lines = vec![format!("{HEADING}{flow}{HEADING:#} is served on one port:")];
+    for (name, url) in [
+        ("HTTP", format!("http://{host}")),
+        ("gRPC", format!("grpc://{host}")),
+        ("WebSocket", format!("ws://{host}")),
+        ("docs", format!("http://{host}/docs")),
+    ] {
+        lines.push(format!("  {name:<10} {ACCENT}{url}{ACCENT:#}"));
+    }
+    lines.push(String::new());
+    lines.push(format!("{HEADING}Try it:{HEADING:#}"));
+    lines.push(format!("  {}", curl(&host, &endpoint)));
+    let url = if host == "127.0.0.1:8080" { String::new() } else { format!("grpc://{host} ") };
+    lines.push(format!("  lockgate call {url}--endpoint {endpoint} --text 'hello world'"));
+    lines.push(String::new());
+    lines.push(format!("{FAINT}Ctrl-C drains and ends.{FAINT:#}"));
+    lines
+}
+
+/// One line for programs: the flow is ready.
+pub(crate) fn ready(flow: &FlowName, deployment: &Deployment, address: SocketAddr) -> Value {
+    let host = callable(address);
+    let stages: Vec<Value> = deployment.stages.iter().map(stage_json).collect();
+    json!({
+        "event": "ready",
+        "flow": flow.as_str(),
+        "address": address.to_string(),
+        "port": address.port(),
+        "urls": {
+            "http": format!("http://{host}"),
+            "grpc": format!("grpc://{host}"),
+            "websocket": format!("ws://{host}"),
+            "docs": format!("http://{host}/docs"),
+        },
+        "endpoint": first_endpoint(deployment),
+        "stages": stages,
+    })
+}
+
+/// A stage for programs.
+pub(crate) fn stage_json(stage: &Stage) -> Value {
+    let names = |names: &[lockgate_domain::ExecutorName]| -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    };
+    let endpoints: Vec<_> = stage.manifest.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
+    json!({
+        "name": stage.name.as_str(),
+        "needs": names(&stage.needs),
+        "component": stage.path.to_string_lossy(),
+        "bytes": stage.size,
+        "digest": stage.digest.to_string(),
+        "endpoints": endpoints,
+        "stateful": stage.manifest.stateful,
+        "instances": { "min": stage.pool.min, "max": stage.pool.max, "mode": mode(&stage.pool) },
+        "limits": stage.limits,
+        "unchanged": stage.is_kept,
+    })
+}
+
+fn endpoints(stage: &Stage) -> String {
+    let all = &stage.manifest.endpoints;
+    let mut names: Vec<_> =
+        all.iter().take(SHOWN_ENDPOINTS).map(|endpoint| measures::one_line(endpoint.name.as_str())).collect();
+    if let Some(more) = all.len().checked_sub(SHOWN_ENDPOINTS).filter(|more| *more > 0) {
+        names.push(format!("+{more}"));
+    }
+    measures::shorten(&names.join(" "), 40)
+}
+
+fn instances(pool: &PoolOptions) -> String {
+    if pool.min == pool.max {
+        return format!("{} {}", pool.max, mode(pool));
+    }
+    format!("{}-{} {}", pool.min, pool.max, mode(pool))
+}
+
+fn mode(pool: &PoolOptions) -> &'static str {
+    match pool.mode {
+        InstanceMode::Fresh => "fresh",
+        InstanceMode::Reused => "reused",
+    }
+}
+
+fn limits(limits: &Limits) -> String {
+    let seconds = std::time::Duration::from_millis(limits.wall_time_ms);
+    format!(
+        "{}, {} fuel, {}",
+        measures::bytes(limits.memory_bytes),
+        measures::count(limits.fuel),
+        measures::duration(seconds)
+    )
+}
+
+/// The endpoint that a newcomer should try: one that every flow of its kind has, else the first of the first stage.
+fn first_endpoint(deployment: &Deployment) -> String {
+    let serves = |name: &str| {
+        deployment
+            .stages
+            .iter()
+            .any(|stage| stage.manifest.endpoints.iter().any(|endpoint| endpoint.name.as_str() == name))
+    };
+    let first = || {
+        let stage = deployment.stages.first()?;
+        stage.manifest.endpoints.first().map(|endpoint| endpoint.name.to_string())
+    };
+    match INVITING.iter().find(|name| serves(name)) {
+        Some(&EndpointName::FALLBACK) | None => first().filter(|name| name != EndpointName::FALLBACK),
+        Some(name) => Some((*name).to_owned()),
+    }
+    .unwrap_or_else(|| "/".into())
+}
+
+/// A line for a shell. Endpoints are free of blanks; a quote in one is a quote too much for a hint.
+fn curl(host: &str, endpoint: &str) -> String {
+    let simple = endpoint.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_-.".contains(&b));
+    let path = if simple && endpoint != "/" { endpoint } else { "/post" };
+    format!(
+        "curl -s http://{host}{path} -H 'content-type: application/json' -d '{{\"data\": [{{\"text\": \"hello world\"}}]}}'"
+    )
+}
+
+#[cfg(test)]
+mod tests;

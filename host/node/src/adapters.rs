@@ -1,0 +1,78 @@
+//! What the flow engine sees in the place of executors: pools, and drafts for plans that nobody runs.
+//!
+//! One `PoolExecutor` per pool; plans share it. The last plan that holds it is dropped with its last request, and only
+//! then the pool closes: a swap never takes an instance from under a request.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use lockgate_domain::{ErrorCode, FlowSpec, Manifest, Problem};
+use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply};
+use lockgate_flow::plan::ExecutionPlan;
+use lockgate_runtime::{Inputs, InstancePool, Invocation};
+
+/// An executor in this process.
+#[derive(Debug)]
+pub struct PoolExecutor {
+    pool: InstancePool,
+}
+
+impl PoolExecutor {
+    /// Takes the pool, and closes it when the last plan lets go.
+    pub fn new(pool: InstancePool) -> Self {
+        Self { pool }
+    }
+
+    pub(crate) fn pool(&self) -> &InstancePool {
+        &self.pool
+    }
+}
+
+impl ExecutorClient for PoolExecutor {
+    fn manifest(&self) -> &Manifest {
+        self.pool.component().manifest()
+    }
+
+    fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {
+        let ExecutorCall { endpoint, documents, parameters, inputs, context, emit } = call;
+        let inputs: Inputs =
+            inputs.iter().map(|input| (input.executor.clone(), input.first, input.count)).collect();
+        Box::pin(async move {
+            let invocation = Invocation { endpoint, documents, parameters, inputs, context, emit };
+            let reply = self.pool.invoke(invocation).await?;
+            Ok(ExecutorReply { documents: reply.documents, fuel: reply.fuel })
+        })
+    }
+}
+
+impl Drop for PoolExecutor {
+    fn drop(&mut self) {
+        self.pool.close();
+    }
+}
+
+/// Plans a flow without its components: whether the graph makes sense, and in which order it would run. Calling its
+/// executors is refused.
+pub fn draft(spec: &FlowSpec) -> Result<ExecutionPlan, Problem> {
+    let client = |stage: &lockgate_domain::StageSpec| {
+        (stage.name.clone(), Arc::new(DraftExecutor::default()) as Arc<dyn ExecutorClient>)
+    };
+    ExecutionPlan::new(spec, spec.stages.iter().map(client))
+}
+
+/// The place of an executor in a draft.
+#[derive(Debug, Default)]
+struct DraftExecutor {
+    manifest: Manifest,
+}
+
+impl ExecutorClient for DraftExecutor {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {
+        let message = format!("nothing answers to {} in the draft of a flow", call.endpoint);
+        Box::pin(std::future::ready(Err(Problem::new(ErrorCode::Unavailable, message))))
+    }
+}

@@ -1,0 +1,137 @@
+//! A gateway that serves, and its end in two steps: drain, then force.
+//!
+//! Draining stops accepting and lets requests in progress finish for as long as the gateway's options say; forcing
+//! drops them, which stops their guests. Either way the end is reported only after the last task is gone.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use lockgate_gateway::Gateway;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::adapters::PoolExecutor;
+use crate::tasks::{TaskKind, Tasks};
+
+/// How often idle instances are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Pools that still exist, in use or about to end.
+pub(crate) type PoolBook = Arc<Mutex<Vec<Weak<PoolExecutor>>>>;
+
+/// How serving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Every request in progress was answered.
+    Drained,
+    /// The drain took too long: so many connections were cut off.
+    CutOff(usize),
+    /// It was forced.
+    Forced,
+}
+
+/// A gateway at work.
+#[derive(Debug)]
+pub struct Serving {
+    address: SocketAddr,
+    drain: CancellationToken,
+    force: CancellationToken,
+    tasks: Tasks,
+    outcome: oneshot::Receiver<Ended>,
+}
+
+impl Serving {
+    pub(crate) fn start(
+        gateway: Gateway,
+        listener: TcpListener,
+        address: SocketAddr,
+        pools: PoolBook,
+    ) -> Self {
+        let (drain, force) = (CancellationToken::new(), CancellationToken::new());
+        let tasks = Tasks::new(drain.clone());
+        let (report, outcome) = oneshot::channel();
+        let ended = CancellationToken::new();
+        tasks.spawn(TaskKind::PoolSweeper, sweep(pools, ended.clone()));
+        let (gateway_drain, gateway_force) = (drain.clone(), force.clone());
+        tasks.spawn(TaskKind::Gateway, async move {
+            // Whatever becomes of the gateway, the sweeper does not outlive it.
+            let _sweeper = ended.drop_guard();
+            let outcome = tokio::select! {
+                biased;
+                () = gateway_force.cancelled() => Ended::Forced,
+                drained = gateway.serve(listener, gateway_drain) => match drained.cut_off {
+                    0 => Ended::Drained,
+                    cut_off => Ended::CutOff(cut_off),
+                },
+            };
+            if report.send(outcome).is_err() {
+                tracing::debug!("the gateway ended after its handle was dropped");
+            }
+        });
+        Self { address, drain, force, tasks, outcome }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting and lets requests in progress finish.
+    pub fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Whether draining has begun.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_cancelled()
+    }
+
+    /// Ends what is still in progress.
+    pub fn force(&self) {
+        self.drain.cancel();
+        self.force.cancel();
+    }
+
+    /// Waits for the end, which [`Serving::drain`] or [`Serving::force`] brings about. Safe to call again when the
+    /// future was dropped before.
+    pub async fn ended(&mut self) -> Ended {
+        // The gateway's task reports unless it panicked; then nothing was drained.
+        let outcome = (&mut self.outcome).await.unwrap_or(Ended::Forced);
+        self.tasks.ended().await;
+        outcome
+    }
+}
+
+impl Drop for Serving {
+    /// A handle that is dropped leaves no task behind.
+    fn drop(&mut self) {
+        self.force();
+    }
+}
+
+async fn sweep(pools: PoolBook, ended: CancellationToken) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = ended.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let now = Instant::now();
+        for executor in alive(&pools) {
+            executor.pool().sweep(now);
+        }
+    }
+}
+
+/// Pools that exist; forgets the others.
+pub(crate) fn alive(pools: &PoolBook) -> Vec<Arc<PoolExecutor>> {
+    let mut book = pools.lock().unwrap_or_else(PoisonError::into_inner);
+    let alive: Vec<_> = book.iter().filter_map(Weak::upgrade).collect();
+    book.retain(|pool| pool.strong_count() > 0);
+    alive
+}
