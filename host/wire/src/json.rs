@@ -12,10 +12,10 @@ use crate::envelope::{Reply, Request};
 
 mod decode;
 mod documents;
-mod element;
+pub(crate) mod element;
 mod encode;
 mod scalar;
-mod tensor;
+pub(crate) mod tensor;
 pub(crate) mod text;
 
 /// How keys of a reply are written.

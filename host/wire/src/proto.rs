@@ -8,6 +8,7 @@
     missing_docs,
     non_camel_case_types,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     reason = "generated from proto/jina.proto, which documents them"
 )]
 pub mod jina {

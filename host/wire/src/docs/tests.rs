@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use lockgate_domain::Limits;
+use lockgate_domain::document::{Column, DocumentListBuilder, Kind, Overlay};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -141,4 +142,78 @@ fn faults_name_their_place() {
         oracle::v2::DocListProto { docs: vec![document] }.encode_to_vec(),
         "data[0].extra.k: a list or dictionary holds bytes, which JSON cannot",
     );
+}
+
+fn v2_document(fields: Vec<(&str, Option<oracle::v2::node_proto::Content>)>) -> Bytes {
+    let node = |content| oracle::v2::NodeProto { content, ..Default::default() };
+    let data = fields.into_iter().map(|(name, content)| (name.to_owned(), node(content))).collect();
+    oracle::v2::DocListProto { docs: vec![oracle::v2::DocProto { data }] }.encode_to_vec().into()
+}
+
+#[test]
+fn declared_fields_stay_and_may_be_written() {
+    let list = v2::decode(&v2_document(vec![("summary", None)]), &limits()).unwrap();
+    let back = oracle::v2::DocListProto::decode(v2::encode(&list).unwrap()).unwrap();
+    assert_eq!(back.docs[0].data["summary"].content, None);
+    let mut overlay = Overlay::new(list, &limits());
+    overlay.set_text("summary", 0, vec![Some("short".to_owned())]).unwrap();
+    let back = oracle::v2::DocListProto::decode(v2::encode(&overlay.commit().unwrap()).unwrap()).unwrap();
+    let text = oracle::v2::node_proto::Content::Text("short".to_owned());
+    assert_eq!(back.docs[0].data["summary"].content, Some(text));
+}
+
+#[test]
+fn lists_of_numbers_are_arrays_inside() {
+    use oracle::v2::node_proto::Content;
+    let float = |value| oracle::v2::NodeProto { content: Some(Content::Float(value)), ..Default::default() };
+    let numbers = Content::List(oracle::v2::ListOfAnyProto { data: vec![float(1.5), float(2.0)] });
+    for (name, kind) in [("embedding", Kind::Tensor), ("prices", Kind::Json)] {
+        let list = v2::decode(&v2_document(vec![(name, Some(numbers.clone()))]), &limits()).unwrap();
+        assert_eq!(list.column(name).map(Column::kind), Some(kind));
+        let back = oracle::v2::DocListProto::decode(v2::encode(&list).unwrap()).unwrap();
+        assert_eq!(back.docs[0].data[name].content, Some(numbers.clone()));
+    }
+}
+
+#[test]
+fn sets_and_tuples_go_back_as_such() {
+    use oracle::v2::node_proto::Content;
+    let some = oracle::v2::ListOfAnyProto {
+        data: vec![oracle::v2::NodeProto { content: Some(Content::Integer(1)), ..Default::default() }],
+    };
+    let fields = vec![("s", Some(Content::Set(some.clone()))), ("t", Some(Content::Tuple(some.clone())))];
+    let list = v2::decode(&v2_document(fields), &limits()).unwrap();
+    let back = oracle::v2::DocListProto::decode(v2::encode(&list).unwrap()).unwrap();
+    assert_eq!(back.docs[0].data["s"].content, Some(Content::Set(some.clone())));
+    assert_eq!(back.docs[0].data["t"].content, Some(Content::Tuple(some)));
+}
+
+#[test]
+fn integers_beyond_32_bits_travel_as_floats_while_exact() {
+    use oracle::v2::node_proto::Content;
+    let check = |value: i64, expected: Option<Content>| {
+        let mut builder = DocumentListBuilder::new(limits());
+        let row = builder.push_root().unwrap();
+        builder.set_integer("n", row, value).unwrap();
+        let encoded = v2::encode(&builder.finish().unwrap());
+        let node = encoded.ok().map(|bytes| oracle::v2::DocListProto::decode(bytes).unwrap());
+        assert_eq!(node.and_then(|list| list.docs[0].data["n"].content.clone()), expected, "{value}");
+    };
+    check(-5, Some(Content::Integer(-5)));
+    check(i64::from(i32::MAX), Some(Content::Integer(i32::MAX)));
+    check(1 << 31, Some(Content::Float(2_147_483_648.0)));
+    check(1 << 53, Some(Content::Float(9_007_199_254_740_992.0)));
+    check((1 << 53) + 1, None);
+    check(i64::MIN, None);
+}
+
+#[test]
+fn what_v1_has_no_field_for_goes_into_the_tags() {
+    let mut builder = DocumentListBuilder::new(limits());
+    let row = builder.push_root().unwrap();
+    builder.set_json("tags", row, r#"{"a":1}"#).unwrap();
+    builder.set_text("language", row, "fr").unwrap();
+    let list = builder.finish().unwrap();
+    let back = v1::decode(&v1::encode(&list).unwrap(), &limits()).unwrap();
+    assert_eq!(crate::json::encode_documents(&back), r#"[{"tags":{"a":1,"language":"fr"}}]"#);
 }

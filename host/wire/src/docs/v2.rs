@@ -2,7 +2,8 @@
 //!
 //! A field's column has the kind of its node; the node's `type` (the caller's own class) is kept as the column's hint
 //! and goes back with every value. Lists, sets, tuples and dictionaries become JSON and go back as what they were at
-//! the top; inside, only lists and dictionaries survive. A field that is declared but unset stays declared. Integers
+//! the top; inside, only lists and dictionaries survive. A list of numbers under the name
+//! of an array (`embedding: List[float]`) is an array inside. A field that is declared but unset stays declared. Integers
 //! have 32 bits on the wire: larger ones travel as floats while that is exact (53 bits) and are refused beyond.
 
 use bytes::Bytes;
@@ -28,10 +29,12 @@ mod number {
     pub(super) const TYPE: u32 = 13;
 }
 
-/// Hints of columns whose values were sets or tuples: those nodes have no `type` of their own.
+/// Hints of columns whose values were lists of another kind: those nodes have no `type` of their own.
 mod hint {
     pub(super) const SET: &str = "set";
     pub(super) const TUPLE: &str = "tuple";
+    /// A column that is always an array here, and was a list there.
+    pub(super) const LIST: &str = "list";
 }
 
 /// Reads a `DocListProto`.

@@ -182,7 +182,7 @@ pub(crate) fn json_to_value(
     list: Option<u32>,
     writer: &mut Writer,
 ) -> Result<()> {
-    let list = list.unwrap_or(Numbers::of(schema).list);
+    let list = list.unwrap_or_else(|| Numbers::of(schema).list);
     seeded(json, ValueSeed { sink: Sink { schema, writer }, list })
 }
 

@@ -158,7 +158,7 @@ fn empty_lists(shape: &[u32]) -> u64 {
 }
 
 /// A tensor as nested lists; a scalar as a number.
-fn write_tensor(out: &mut Vec<u8>, tensor: &Tensor) {
+pub(crate) fn write_tensor(out: &mut Vec<u8>, tensor: &Tensor) {
     if tensor.data().is_empty() && empty_lists(tensor.shape()) > MAX_EMPTY_LISTS {
         return out.extend_from_slice(b"[]");
     }

@@ -10,6 +10,16 @@ use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
 use crate::fault::{Fault, Result};
 
+/// The tensor of a JSON text.
+pub(crate) fn from_json(json: &[u8]) -> Result<Tensor> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    match TensorSeed.deserialize(&mut deserializer) {
+        Ok(Some(tensor)) => tensor,
+        Ok(None) => Err(Fault::new("there are no numbers")),
+        Err(error) => Err(Fault::new(error.to_string())),
+    }
+}
+
 /// Reads a tensor; none for null.
 pub(super) struct TensorSeed;
 

@@ -175,7 +175,6 @@ fn replies_are_written_as_clients_expect() {
         dialect: Dialect::DocArrayV1,
     };
     let problem_text = serde_json::to_string(&problem).unwrap();
-    let whole = serde_json::to_string(&problem).unwrap();
     let status = json!({"code": 1, "description": "boom", "exception":
         {"name": "guest_error", "args": ["boom", "", problem_text], "stacks": [], "executor": "enc"}});
     let time = "2023-11-14T22:13:20.000001Z";

@@ -116,10 +116,10 @@ impl<'a> Encoder<'a> {
             Source::Array(column, class) => {
                 column.get(row).map(|tensor| ndarray::encode(writer, number, &tensor, Some(class)))
             }
-            Source::Unsigned(values) => match cell(values, row) {
-                Some(&value) => Some(writer.varint(number, u64::from(unsigned(value)?))),
-                None => None,
-            },
+            Source::Unsigned(values) => {
+                let value = cell(values, row).map(|&value| unsigned(value)).transpose()?;
+                value.map(|value| writer.varint(number, u64::from(value)))
+            }
             Source::Float(values) => cell(values, row).map(|&value| writer.float(number, value as f32)),
             Source::IntegerAsFloat(values) => {
                 cell(values, row).map(|&value| writer.float(number, value as f32))

@@ -1,13 +1,14 @@
 //! Reads documents of DocArray v2.
 
 use bytes::Bytes;
-use lockgate_domain::document::DocumentListBuilder;
+use lockgate_domain::document::{DocumentListBuilder, Kind, names};
 use lockgate_domain::{DocumentList, Limits};
 
 use super::{hint, number};
 use crate::docs::ndarray;
 use crate::docs::values::{Schema, entry, list_to_json, object_to_json};
 use crate::fault::{Cause, Result};
+use crate::json::tensor;
 use crate::protobuf::{Malformed, Payload, Reader};
 
 pub(super) fn decode(message: &Bytes, limits: &Limits) -> Result<DocumentList> {
@@ -73,6 +74,11 @@ impl<'a> Decoder<'a> {
                 self.builder.set_links(name, row, vec![nested], true)?;
             }
             number::DOC_ARRAY => self.list(name, payload.bytes()?, row, depth)?,
+            number::LIST if names::well_known_kind(name) == Some(Kind::Tensor) => {
+                self.json.clear();
+                list_to_json(Schema::Node, payload.bytes()?, &mut self.json, 0)?;
+                self.builder.set_tensor(name, row, tensor::from_json(&self.json)?)?;
+            }
             number::DICT => {
                 self.json(name, row, |json| object_to_json(Schema::Node, payload.bytes()?, json, 0))?
             }
@@ -81,6 +87,7 @@ impl<'a> Decoder<'a> {
         let shape = match number {
             number::SET => Some(hint::SET),
             number::TUPLE => Some(hint::TUPLE),
+            number::LIST if names::well_known_kind(name) == Some(Kind::Tensor) => Some(hint::LIST),
             _ => None,
         };
         if let Some(hint) = node.hint.or(shape) {

@@ -9,7 +9,8 @@ use crate::docs::Presence;
 use crate::docs::ndarray;
 use crate::docs::values::{Schema, json_to_value, write_integer};
 use crate::fault::Result;
-use crate::protobuf::Writer;
+use crate::json::element::write_tensor;
+use crate::protobuf::{Malformed, Writer};
 
 pub(super) fn encode(documents: &DocumentList) -> Result<Bytes> {
     let encoder = Encoder {
@@ -47,11 +48,19 @@ impl<'a> Slot<'a> {
         let (hint, list) = match (column.values(), kept) {
             (Values::Json(_), Some(hint::SET)) => (None, number::SET),
             (Values::Json(_), Some(hint::TUPLE)) => (None, number::TUPLE),
+            (Values::Tensor(_), Some(hint::LIST)) => (None, number::LIST),
             (Values::Tensor(_), None) => (Some("ndarray"), number::LIST),
             (Values::Text(_), None) if column.name() == names::ID => (Some("id"), number::LIST),
             (_, kept) => (kept, number::LIST),
         };
         Self { column, hint, list, presence: Presence::of(column, documents) }
+    }
+}
+
+impl Slot<'_> {
+    /// Whether an array goes back as the list of numbers that it came as.
+    fn is_numbers(&self) -> bool {
+        self.column.hint().is_some_and(|kept| &**kept == hint::LIST)
     }
 }
 
@@ -115,6 +124,12 @@ impl Encoder<'_> {
             Values::Boolean(values) => {
                 let value = cell(values, row).copied().into_iter();
                 value.for_each(|value| writer.varint(number::BOOLEAN, u64::from(value)));
+            }
+            Values::Tensor(column) if slot.is_numbers() => {
+                let mut json = Vec::new();
+                column.get(row).into_iter().for_each(|tensor| write_tensor(&mut json, &tensor));
+                let json = std::str::from_utf8(&json).map_err(|_| Malformed::BadText)?;
+                json_to_value(Schema::Node, json, None, writer)?;
             }
             Values::Tensor(column) => {
                 let tensor = column.get(row).into_iter();
