@@ -107,8 +107,18 @@ pub(crate) struct Presence {
     nested: bool,
 }
 
+/// Bytes of names that empty fields may take in one answer. Two hundred thousand empty documents are a small request,
+/// and all fields of all of them would be gigabytes: past this, only fields with values are written.
+const MAX_BLANK_BYTES: u64 = 32 << 20;
+
+/// Whether the fields that documents lack may be written at all, given the bytes of their names in one document.
+pub(crate) fn can_show_blanks(documents: &DocumentList, name_bytes: usize) -> bool {
+    u64::from(documents.total()).saturating_mul(name_bytes as u64) <= MAX_BLANK_BYTES
+}
+
 impl Presence {
     pub(crate) const EVERYWHERE: Self = Self { roots: true, nested: true };
+    pub(crate) const NOWHERE: Self = Self { roots: false, nested: false };
 
     pub(crate) fn of(column: &Column, documents: &DocumentList) -> Self {
         let rows = column.values().rows();

@@ -24,3 +24,28 @@ pub const FILE_DESCRIPTOR_SET_V2: &[u8] = include_bytes!(concat!(env!("OUT_DIR")
 /// What a reflection service shows. Both versions of DocArray use the same names, so there is one to choose: the
 /// newer.
 pub const FILE_DESCRIPTOR_SETS: &[&[u8]] = &[FILE_DESCRIPTOR_SET_V2];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
+    #[test]
+    fn descriptors_are_complete_and_true() {
+        let check = |set: &[u8], documents: &str| {
+            let set = FileDescriptorSet::decode(set).unwrap();
+            let names: Vec<&str> = set.file.iter().map(|file| file.name()).collect();
+            for file in &set.file {
+                assert!(file.dependency.iter().all(|name| names.contains(&name.as_str())), "{names:?}");
+            }
+            let jina = set.file.iter().find(|file| file.name() == "jina.proto").unwrap();
+            let request =
+                jina.message_type.iter().find(|message| message.name() == "DataRequestProto").unwrap();
+            assert_eq!(request.nested_type[0].field[0].type_name(), documents);
+            assert_eq!(jina.service.len(), 7);
+        };
+        check(FILE_DESCRIPTOR_SET_V1, ".docarray.DocumentArrayProto");
+        check(FILE_DESCRIPTOR_SET_V2, ".docarray.DocListProto");
+    }
+}

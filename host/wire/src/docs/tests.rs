@@ -217,3 +217,16 @@ fn what_v1_has_no_field_for_goes_into_the_tags() {
     let back = v1::decode(&v1::encode(&list).unwrap(), &limits()).unwrap();
     assert_eq!(crate::json::encode_documents(&back), r#"[{"tags":{"a":1,"language":"fr"}}]"#);
 }
+
+#[test]
+fn empty_fields_cannot_fill_the_memory() {
+    let mut builder = DocumentListBuilder::new(limits());
+    for name in 0..32 {
+        builder.declare(&format!("{name:0>250}")).unwrap();
+    }
+    (0..200_000).for_each(|_| {
+        builder.push_root().unwrap();
+    });
+    let list = builder.finish().unwrap();
+    assert!(v2::encode(&list).unwrap().len() < 1 << 20);
+}

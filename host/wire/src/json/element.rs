@@ -5,7 +5,7 @@ use lockgate_domain::DocumentList;
 use lockgate_domain::document::{Column, DType, Tensor, Values, names};
 
 use super::text;
-use crate::docs::{Presence, v1};
+use crate::docs::{Presence, can_show_blanks, v1};
 use crate::envelope::Dialect;
 
 /// Writes documents of one list.
@@ -29,6 +29,10 @@ impl<'a> Encoder<'a> {
     /// As the caller wrote them: see the parent module.
     pub(super) fn new(documents: &'a DocumentList, dialect: Dialect) -> Self {
         let has_marks = v1::MARKS.iter().all(|name| documents.column(name).is_some());
+        let names: usize = documents.columns().iter().map(|column| column.name().len() + 8).sum();
+        if !can_show_blanks(documents, names) {
+            return Self { plain_blobs: dialect == Dialect::DocArrayV2, ..Self::sparse(documents) };
+        }
         match dialect {
             Dialect::DocArrayV1 if has_marks => Self::full(documents),
             Dialect::DocArrayV1 => Self::sparse(documents),

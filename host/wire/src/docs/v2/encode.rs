@@ -5,17 +5,19 @@ use lockgate_domain::DocumentList;
 use lockgate_domain::document::{Column, Values, names};
 
 use super::{hint, number};
-use crate::docs::Presence;
 use crate::docs::ndarray;
 use crate::docs::values::{Schema, json_to_value, write_integer};
+use crate::docs::{Presence, can_show_blanks};
 use crate::fault::Result;
 use crate::json::element::write_tensor;
 use crate::protobuf::{Malformed, Writer};
 
 pub(super) fn encode(documents: &DocumentList) -> Result<Bytes> {
+    let names: usize = documents.columns().iter().map(|column| column.name().len() + 8).sum();
+    let shows_blanks = can_show_blanks(documents, names);
     let encoder = Encoder {
         len: documents.len(),
-        slots: documents.columns().iter().map(|column| Slot::new(column, documents)).collect(),
+        slots: documents.columns().iter().map(|column| Slot::new(column, documents, shows_blanks)).collect(),
     };
     let estimates: Vec<usize> = (0..documents.len()).map(|row| encoder.estimate(row)).collect();
     let mut writer = Writer::with_capacity(estimates.iter().map(|estimate| estimate + 8).sum());
@@ -43,7 +45,7 @@ struct Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
-    fn new(column: &'a Column, documents: &DocumentList) -> Self {
+    fn new(column: &'a Column, documents: &DocumentList, shows_blanks: bool) -> Self {
         let kept = column.hint().map(|hint| &**hint);
         let (hint, list) = match (column.values(), kept) {
             (Values::Json(_), Some(hint::SET)) => (None, number::SET),
@@ -53,7 +55,8 @@ impl<'a> Slot<'a> {
             (Values::Text(_), None) if column.name() == names::ID => (Some("id"), number::LIST),
             (_, kept) => (kept, number::LIST),
         };
-        Self { column, hint, list, presence: Presence::of(column, documents) }
+        let presence = if shows_blanks { Presence::of(column, documents) } else { Presence::NOWHERE };
+        Self { column, hint, list, presence }
     }
 }
 
