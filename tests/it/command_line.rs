@@ -73,7 +73,6 @@ async fn check_names_what_is_wrong() {
         ("missing_component", good.replace("neighbour.wasm", "nowhere.wasm")),
         ("unknown_need", format!("{good}    needs: b\n")),
         ("cycle", format!("{good}    needs: b\n  - name: b\n    uses: neighbour.wasm\n    needs: a\n")),
-        ("same_name", format!("{good}  - name: a\n    uses: neighbour.wasm\n")),
         ("no_yaml", "jtype: [Flow".to_owned()),
         ("empty", String::new()),
         ("bad_name", good.replace("name: a", "name: '../a'")),
@@ -84,6 +83,9 @@ async fn check_names_what_is_wrong() {
         let folder = folder_with(&text);
         assert_told(&format!("check_{name}"), &run(folder.path(), &["check", "flow.yml"]).await);
     }
+    let folder = folder_with(&format!("{good}  - name: a\n    uses: neighbour.wasm\n"));
+    let words = run(folder.path(), &["check", "flow.yml"]).await;
+    assert!(words.starts_with("exit code 1") && words.contains("two executors are named `a`"), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,9 +20,14 @@ const PATIENT: &str = "
     limits: { fuel: 1000000000000000, wall_time_ms: 3600000 }
 ";
 
+const LIMITS: &str = "{ fuel: 1000000000000000, wall_time_ms: 3600000 }";
+
+fn patient(executors: &str) -> String {
+    flow(executors).replace("jtype: Flow", "jtype: Flow\nfuel: 1000000000000000\ntimeout: 3600000")
+}
+
 async fn patient_host() -> RunningHost {
-    let text = flow(PATIENT).replace("jtype: Flow", "jtype: Flow\nfuel: 1000000000000000\ntimeout: 3600000");
-    serve(&text).await
+    serve(&patient(PATIENT)).await
 }
 
 fn holding() -> serde_json::Value {
@@ -94,9 +99,10 @@ async fn callers_that_reset_without_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_of_the_caller_stops_the_guest() {
-    let host = patient_host().await;
+    let text = format!("{PATIENT}  - name: hostile\n    uses: {{hostile}}\n    limits: {LIMITS}\n");
+    let host = serve(&patient(&text)).await;
     let mut socket = TcpStream::connect(host.address()).await.unwrap();
-    let body = holding().to_string();
+    let body = request("/spin", &["x"], json!({})).to_string();
     let head = format!(
         "POST /post HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-request-timeout-ms: 300\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
@@ -105,5 +111,5 @@ async fn a_deadline_of_the_caller_stops_the_guest() {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
     assert!(answer.contains("deadline_exceeded"), "{answer}");
-    assert_texts(&post(&host, "/upper", &["next"], json!({})).await, &["NEXT"]);
+    assert_texts(&post(&host, "/calm", &["next"], json!({})).await, &["NEXT"]);
 }

@@ -137,7 +137,7 @@ impl Failure {
     pub(crate) fn problem(self, executor: Option<&ExecutorName>, digest: ComponentDigest) -> Problem {
         let subject = match executor {
             Some(executor) => format!("executor {executor}"),
-            None => "the component".into(),
+            None => "the component's `describe`".into(),
         };
         let is_trap = matches!(self.error, InvocationError::Trap { .. } | InvocationError::Exit(_));
         let mut problem = self.error.problem(&subject).with_digest(digest).with_backtrace(self.frames);
