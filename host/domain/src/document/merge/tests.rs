@@ -64,17 +64,72 @@ fn reduce_merges_by_id() {
     check(&[list(&[]), list(&[("1", Some("a"), None, &[])])], &[("1", Some("a"), None, &[])]);
 }
 
+/// Documents as JSON objects: strings become texts, numbers numbers, objects JSON.
+fn objects(rows: &[serde_json::Value]) -> DocumentList {
+    let mut builder = DocumentListBuilder::new(Limits::default());
+    for object in rows {
+        let row = builder.push_root().unwrap();
+        for (name, value) in object.as_object().unwrap() {
+            match value {
+                serde_json::Value::String(text) => builder.set_text(name, row, text).unwrap(),
+                serde_json::Value::Number(number) => {
+                    builder.set_number(name, row, number.as_f64().unwrap()).unwrap();
+                }
+                other => builder.set_json(name, row, &other.to_string()).unwrap(),
+            }
+        }
+    }
+    builder.finish().unwrap()
+}
+
 #[test]
-fn kinds_that_differ_are_an_error() {
-    let text = {
+fn tags_are_united_key_by_key_and_documents_without_id_by_place() {
+    use serde_json::json;
+    let check = |lists: &[&[serde_json::Value]], expected: &[serde_json::Value]| {
+        let lists: Vec<DocumentList> = lists.iter().map(|rows| objects(rows)).collect();
+        let lists: Vec<&DocumentList> = lists.iter().collect();
+        assert_eq!(reduce(&lists, &Limits::default()).unwrap(), objects(expected));
+    };
+    check(
+        &[&[json!({"id": "1", "tags": {"a": 1, "b": 2}})], &[json!({"id": "1", "tags": {"b": 3, "c": 4}})]],
+        &[json!({"id": "1", "tags": {"a": 1, "b": 2, "c": 4}})],
+    );
+    check(
+        &[&[json!({"text": "x"}), json!({"text": "y"})], &[json!({"weight": 1.0}), json!({"weight": 2.0})]],
+        &[json!({"text": "x", "weight": 1.0}), json!({"text": "y", "weight": 2.0})],
+    );
+    check(
+        &[&[json!({"id": "1", "rank": 1.0})], &[json!({"id": "2", "rank": "first"})]],
+        &[json!({"id": "1", "rank": 1.0}), json!({"id": "2", "rank": "first"})],
+    );
+}
+
+#[test]
+fn branches_that_only_add_columns_share_them() {
+    let base = list(&[("1", Some("a"), None, &[]), ("2", Some("b"), None, &[])]);
+    let mut overlay = crate::document::Overlay::new(base.clone(), &Limits::default());
+    overlay.set_number("weight", 0, vec![Some(1.0), Some(2.0)]).unwrap();
+    let branch = overlay.commit().unwrap();
+    let joined = reduce(&[&base, &branch], &Limits::default()).unwrap();
+    assert_eq!(joined, branch);
+    let texts = |list: &DocumentList| match list.column("text").unwrap().values() {
+        Values::Text(column) => Arc::as_ptr(column.parts().0),
+        _ => panic!("text"),
+    };
+    assert_eq!(texts(&joined), texts(&base));
+}
+
+#[test]
+fn kinds_without_a_common_form_are_an_error() {
+    let blob = {
         let mut builder = DocumentListBuilder::new(Limits::default());
         let row = builder.push_root().unwrap();
-        builder.set_text("weight", row, "heavy").unwrap();
+        builder.set_bytes("weight", row, vec![1].into()).unwrap();
         builder.finish().unwrap()
     };
     let number = list(&[("1", None, Some(1.0), &[])]);
-    let error = concat(&[&text, &number], &Limits::default()).unwrap_err();
-    assert_eq!(error.to_string(), "field \"weight\" holds text in one document and number in another");
+    let error = concat(&[&blob, &number], &Limits::default()).unwrap_err();
+    assert_eq!(error.to_string(), "field \"weight\" holds bytes in one document and number in another");
 }
 
 proptest! {
