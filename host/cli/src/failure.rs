@@ -47,6 +47,13 @@ impl Report {
         self
     }
 
+    /// Adds a cause in words.
+    #[must_use]
+    pub(crate) fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
     /// Adds an error and what caused it.
     #[must_use]
     pub(crate) fn because(mut self, error: &dyn Error) -> Self {

@@ -22,8 +22,7 @@ pub(crate) fn bytes(count: u64) -> String {
     if value >= 99.95 {
         return format!("{value:.0} {unit}");
     }
-    let digits = format!("{value:.1}");
-    format!("{} {unit}", digits.strip_suffix(".0").unwrap_or(&digits))
+    format!("{} {unit}", tenths(value))
 }
 
 /// `10G`, `250M`, `900`: counts of fuel and the like.
@@ -45,11 +44,17 @@ pub(crate) fn duration(duration: Duration) -> String {
     let micros = duration.as_micros();
     match micros {
         0..1_000 => format!("{micros} µs"),
-        1_000..10_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        1_000..10_000 => format!("{} ms", tenths(micros as f64 / 1e3)),
         10_000..1_000_000 => format!("{} ms", micros / 1_000),
-        1_000_000..60_000_000 => format!("{:.1} s", micros as f64 / 1e6),
+        1_000_000..60_000_000 => format!("{} s", tenths(micros as f64 / 1e6)),
         _ => format!("{} min {} s", duration.as_secs() / 60, duration.as_secs() % 60),
     }
+}
+
+/// One digit after the point, if it says anything.
+fn tenths(value: f64) -> String {
+    let digits = format!("{value:.1}");
+    digits.strip_suffix(".0").map(str::to_owned).unwrap_or(digits)
 }
 
 /// Columns that a text takes.
@@ -127,6 +132,7 @@ mod tests {
         check(1_500, "1.5 ms");
         check(31_000, "31 ms");
         check(4_500_000, "4.5 s");
+        check(30_000_000, "30 s");
         check(125_000_000, "2 min 5 s");
     }
 

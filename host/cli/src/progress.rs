@@ -28,10 +28,14 @@ enum Mode {
 pub(crate) struct Step {
     progress: Progress,
     bar: ProgressBar,
-    verb: &'static str,
+    verb: Verb,
     subject: String,
     started: Instant,
 }
+
+/// What is done, while it goes on and afterwards: `building`, `built`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Verb(pub(crate) &'static str, pub(crate) &'static str);
 
 impl Progress {
     /// Moving on a terminal, plain lines elsewhere.
@@ -42,12 +46,12 @@ impl Progress {
         Self { console: *console, bars: MultiProgress::with_draw_target(target), mode }
     }
 
-    /// Begins a step such as `building` `encoder`.
-    pub(crate) fn begin(&self, verb: &'static str, subject: impl Into<String>) -> Step {
+    /// Begins a step such as building `encoder`.
+    pub(crate) fn begin(&self, verb: Verb, subject: impl Into<String>) -> Step {
         let (subject, bar) = (subject.into(), ProgressBar::new_spinner());
         if self.mode == Mode::Moving {
             bar.set_style(style("{spinner:.cyan} {prefix} {wide_msg:.dim}"));
-            bar.set_prefix(format!("{verb} {subject}"));
+            bar.set_prefix(format!("{} {subject}", verb.0));
             let bar = self.bars.add(bar);
             bar.enable_steady_tick(Duration::from_millis(100));
             return Step { progress: self.clone(), bar, verb, subject, started: Instant::now() };
@@ -89,7 +93,7 @@ impl Step {
         self.bar.finish_and_clear();
         self.progress.say(&format!(
             "{GOOD}✓{GOOD:#} {} {} {FAINT}{outcome}{}{took}{FAINT:#}",
-            self.verb,
+            self.verb.1,
             self.subject,
             if outcome.is_empty() { "" } else { " · " },
         ));
@@ -98,7 +102,7 @@ impl Step {
     /// Ends badly; why is told by the failure.
     pub(crate) fn failed(self) {
         self.bar.finish_and_clear();
-        self.progress.say(&format!("{ERROR}✗{ERROR:#} {} {}", self.verb, self.subject));
+        self.progress.say(&format!("{ERROR}✗{ERROR:#} {} {}", self.verb.0, self.subject));
     }
 }
 

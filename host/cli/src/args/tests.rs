@@ -1,3 +1,5 @@
+//! What the words of the command line are held to.
+
 use super::*;
 use clap::CommandFactory;
 

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::failure::Report;
 use crate::measures;
-use crate::progress::{Progress, Step};
+use crate::progress::{Progress, Step, Verb};
 
 /// What components are compiled for.
 const TARGET: &str = "wasm32-wasip2";
@@ -32,7 +32,7 @@ const SHOWN_ERRORS: usize = 5;
 
 /// Builds the crate in `folder`; gives the path of its component.
 pub(super) async fn build(name: &str, folder: &Path, progress: &Progress) -> Result<PathBuf, Report> {
-    let step = progress.begin("built", name);
+    let step = progress.begin(Verb("building", "built"), name);
     match run(name, folder, &step).await {
         Ok(component) => {
             let size = std::fs::metadata(&component).map_or(0, |metadata| metadata.len());

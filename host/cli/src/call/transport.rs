@@ -12,6 +12,7 @@ use lockgate_domain::{Limits, Problem};
 use lockgate_wire::envelope::{Answer, Request};
 use lockgate_wire::grpc;
 use lockgate_wire::proto::jina_single_data_request_rpc_client::JinaSingleDataRequestRpcClient;
+use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::call::target::{Protocol, Target};
@@ -26,6 +27,9 @@ const MAX_ANSWER_BYTES: usize = 1 << 30;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the gateway may need beyond the caller's deadline to say that it is over.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// Where a gateway puts the whole problem of a refused request.
+const ERROR: &str = "lockgate-error";
 
 /// A connection to a gateway.
 pub(crate) struct Connection {
@@ -131,17 +135,32 @@ async fn call_grpc(
     grpc::decode_reply(reply.into_inner(), &limits()).map_err(|problem| unreadable(&problem))
 }
 
-/// A gRPC status in the words of the gateway. Its hint travels in the metadata.
+/// A gRPC status in the words of the gateway, whose whole problem travels in the metadata.
 fn explain(status: &tonic::Status) -> Report {
-    let report = Report::new(if status.message().is_empty() {
-        format!("the gateway answered {:?}", status.code())
-    } else {
-        status.message().to_owned()
-    });
-    match status.metadata().get("lockgate-hint").and_then(|hint| hint.to_str().ok()) {
+    let problem = status.metadata().get(ERROR).and_then(|json| serde_json::from_slice(json.as_bytes()).ok());
+    if let Some(report) = problem.as_ref().and_then(report_of) {
+        return report;
+    }
+    match (status.message(), status.message().split_once("; hint: ")) {
+        ("", _) => Report::new(format!("the gateway answered {:?}", status.code())),
+        (_, Some((message, hint))) => Report::new(message).hint(hint),
+        (message, None) => Report::new(message),
+    }
+}
+
+/// A problem as the gateway writes it in JSON.
+fn report_of(problem: &Value) -> Option<Report> {
+    let text = |name: &str| problem.get(name).and_then(Value::as_str);
+    let mut report = Report::new(text("message")?);
+    if let Some((name, value)) =
+        problem.get("limit").and_then(|limit| limit.get("name").zip(limit.get("value")))
+    {
+        report = report.cause(format!("limit {} = {value}", name.as_str().unwrap_or_default()));
+    }
+    Some(match text("hint") {
         Some(hint) => report.hint(hint),
         None => report,
-    }
+    })
 }
 
 fn unreadable(problem: &Problem) -> Report {

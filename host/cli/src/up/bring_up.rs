@@ -12,7 +12,7 @@ use crate::builder::{self, Source};
 use crate::failure::{Failure, Report};
 use crate::flowfile::FlowFile;
 use crate::measures;
-use crate::progress::{Progress, Step};
+use crate::progress::{Progress, Step, Verb};
 
 /// The executors of a flow and where they come from, in the order of the flow.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -81,11 +81,11 @@ struct Steps<'a> {
 impl Steps<'_> {
     fn take(&self, event: StageEvent<'_>) {
         match event {
-            StageEvent::Compiling(name) => self.begin("compiled", name),
+            StageEvent::Compiling(name) => self.begin(Verb("compiling", "compiled"), name),
             StageEvent::Compiled { from_cache, .. } => {
                 self.done(if from_cache { "from the cache" } else { "" });
             }
-            StageEvent::Warming(name) => self.begin("started", name),
+            StageEvent::Warming(name) => self.begin(Verb("starting", "started"), name),
             StageEvent::Warm { instances, .. } => {
                 let plural = if instances == 1 { "" } else { "s" };
                 self.done(&format!("{} instance{plural}", measures::count(instances.into())));
@@ -93,7 +93,7 @@ impl Steps<'_> {
         }
     }
 
-    fn begin(&self, verb: &'static str, name: &ExecutorName) {
+    fn begin(&self, verb: Verb, name: &ExecutorName) {
         let step = self.progress.begin(verb, name.as_str());
         self.swap(Some(step));
     }

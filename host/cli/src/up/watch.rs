@@ -78,16 +78,21 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits for a change and for the end of its burst; gives the file that began it.
+    /// Waits for a change and for the end of its burst; gives the file to name. Editors write beside a file and then
+    /// move: the file that is there at the end is the one that the user knows.
     pub(crate) async fn changed(&mut self) -> Option<PathBuf> {
-        let first = loop {
+        let mut named = loop {
             let path = self.events.recv().await?;
             if self.counts(&path) {
                 break path;
             }
         };
-        while let Ok(Some(_)) = tokio::time::timeout(QUIET, self.events.recv()).await {}
-        Some(first)
+        while let Ok(Some(path)) = tokio::time::timeout(QUIET, self.events.recv()).await {
+            if self.counts(&path) && (path.exists() || !named.exists()) {
+                named = path;
+            }
+        }
+        Some(named)
     }
 
     fn counts(&self, path: &Path) -> bool {

@@ -1,3 +1,5 @@
+//! What is found, what is left out, and what is said when nothing is.
+
 use super::*;
 
 /// A folder with files, and the inputs that options make of it.

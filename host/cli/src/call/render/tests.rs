@@ -1,3 +1,5 @@
+//! Pages as a person sees them, without colours.
+
 use super::*;
 use bytes::Bytes;
 use lockgate_domain::Limits;

@@ -10,14 +10,14 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use lockgate_domain::{ErrorCode, Parameters, Problem};
 use lockgate_wire::envelope::{Answer, Request};
-use lockgate_wire::json;
+use lockgate_wire::{grpc, json, proto};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{MAX_ANSWER_BYTES, limits, unreachable, unreadable};
+use super::{MAX_ANSWER_BYTES, limits, report_of, unreachable, unreadable};
 use crate::call::target::Target;
 use crate::failure::Report;
 
@@ -109,13 +109,20 @@ struct Header {
 #[derive(Debug, Deserialize)]
 struct Status {
     #[serde(default)]
-    code: Value,
+    code: i32,
     #[serde(default)]
     description: String,
     #[serde(default)]
-    error: Option<Value>,
-    #[serde(default)]
-    exception: Option<Value>,
+    exception: Option<Exception>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Exception {
+    name: String,
+    args: Vec<String>,
+    stacks: Vec<String>,
+    executor: String,
 }
 
 fn decode(body: &[u8]) -> Result<Answer, Report> {
@@ -129,44 +136,71 @@ fn decode(body: &[u8]) -> Result<Answer, Report> {
         request_id: parsed.header.request_id.unwrap_or_default(),
         parameters: Parameters::new(parsed.parameters.unwrap_or_default()),
         routes: Vec::new(),
-        failure: parsed.header.status.as_ref().and_then(failure),
+        failure: parsed.header.status.and_then(failure),
         documents,
     })
 }
 
-/// The failure inside an answer: Jina's status, with the gateway's own error beside it where there is one.
-fn failure(status: &Status) -> Option<Problem> {
-    let is_success = matches!(&status.code, Value::Null)
-        || status.code.as_u64() == Some(0)
-        || status.code.as_str() == Some("SUCCESS");
-    if is_success {
-        return None;
-    }
-    let error = status.error.as_ref();
-    let own = |name: &str| error.and_then(|error| error.get(name)?.as_str());
-    let message = own("message").unwrap_or(&status.description);
-    let executor = own("executor").or_else(|| status.exception.as_ref()?.get("executor")?.as_str());
-    let mut problem = Problem::new(ErrorCode::GuestError, message);
-    if let Some(executor) = executor.and_then(|executor| executor.parse().ok()) {
-        problem = problem.with_executor(&executor);
-    }
-    Some(match own("hint") {
-        Some(hint) => problem.with_hint(hint),
-        None => problem,
-    })
+/// The failure inside an answer. The status is gRPC's, written as JSON, and is read as gRPC's.
+fn failure(status: Status) -> Option<Problem> {
+    let exception = status.exception.map(|exception| proto::status_proto::ExceptionProto {
+        name: exception.name,
+        args: exception.args,
+        stacks: exception.stacks,
+        executor: exception.executor,
+    });
+    let status = proto::StatusProto { code: status.code, description: status.description, exception };
+    let header = proto::HeaderProto { status: Some(status), ..proto::HeaderProto::default() };
+    let message = proto::DataRequestProto { header: Some(header), ..proto::DataRequestProto::default() };
+    grpc::decode_reply(message, &limits()).ok()?.failure
 }
 
 /// An answer that is no answer: the gateway's own words where it has some.
 fn explain(status: StatusCode, body: &[u8]) -> Report {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let own = |name: &str| body.get("error").and_then(|error| error.get(name)?.as_str());
-    let message = own("message").or_else(|| body.get("detail")?.as_str());
-    let report = Report::new(match message {
-        Some(message) => message.to_owned(),
-        None => format!("the gateway answered HTTP {status}"),
-    });
-    match own("hint") {
-        Some(hint) => report.hint(hint),
-        None => report,
+    if let Some(report) = body.get("error").and_then(report_of) {
+        return report;
+    }
+    match body.get("detail").and_then(Value::as_str) {
+        Some(detail) => Report::new(detail),
+        None => Report::new(format!("the gateway answered HTTP {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_inside_an_answer_are_told() {
+        let check = |status: &str, expected: Option<&str>| {
+            let body = format!(r#"{{"header":{{"requestId":"1","status":{status}}},"data":[]}}"#);
+            let answer = decode(body.as_bytes()).unwrap();
+            assert_eq!(answer.failure.as_ref().map(|problem| format!("{problem:?}")).as_deref(), expected);
+        };
+        check("null", None);
+        check(r#"{"code": 0, "description": ""}"#, None);
+        check(
+            r#"{"code": 1, "description": "ValueError('boom')", "exception": {"name": "ValueError", "args": ["boom"], "stacks": [], "executor": "MyExecutor"}}"#,
+            Some("guest_error: ValueError('boom') (executor MyExecutor)"),
+        );
+        check(
+            r#"{"code": 1, "description": "x", "exception": {"name": "guest_trap", "args": ["it trapped", "look at the log"], "stacks": [], "executor": "upper"}}"#,
+            Some("guest_trap: it trapped (executor upper); hint: look at the log"),
+        );
+    }
+
+    #[test]
+    fn refusals_are_told() {
+        let check = |body: &str, expected: &str| {
+            let report = explain(StatusCode::NOT_FOUND, body.as_bytes()).render();
+            assert_eq!(anstream::adapter::strip_str(&report).to_string(), expected);
+        };
+        check(
+            r#"{"detail": "x", "error": {"message": "too much", "hint": "send less", "limit": {"name": "queue", "value": 3}}}"#,
+            "error: too much\n  caused by: limit queue = 3\nhint: send less",
+        );
+        check(r#"{"detail": "Not Found"}"#, "error: Not Found");
+        check("<html>", "error: the gateway answered HTTP 404 Not Found");
     }
 }

@@ -1,3 +1,5 @@
+//! What becomes of arguments before anything is sent.
+
 use super::*;
 use clap::Parser;
 

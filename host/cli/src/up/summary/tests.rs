@@ -1,3 +1,5 @@
+//! The words of a host that is up.
+
 use super::*;
 use lockgate_domain::spec::PoolSpec;
 use lockgate_domain::{ComponentDigest, Manifest};
@@ -38,8 +40,8 @@ fn plain(lines: &[String]) -> String {
 fn the_table_shows_what_runs() {
     insta::assert_snapshot!(plain(&stages(&chain())), @r"
       STAGE          SIZE  DIGEST        ENDPOINTS       NEEDS      INSTANCES   LIMITS
-      normalize  68.3 KiB  abababababab  /default                   1-4 reused  256 MiB, 10G fuel, 30.0 s
-      index      68.3 KiB  abababababab  /index /search  normalize  1-4 reused  256 MiB, 10G fuel, 30.0 s  unchanged
+      normalize  68.3 KiB  abababababab  /default                   1-4 reused  256 MiB, 10G fuel, 30 s
+      index      68.3 KiB  abababababab  /index /search  normalize  1-4 reused  256 MiB, 10G fuel, 30 s  unchanged
     ");
 }
 
