@@ -82,7 +82,7 @@ pub(crate) async fn serve_request(
     let flow_request = FlowRequest {
         endpoint: endpoint.clone(),
         target_executor,
-        documents: request.documents,
+        documents: request.documents.with_ids(),
         parameters: request.parameters.clone(),
         context,
         emit: None,

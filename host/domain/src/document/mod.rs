@@ -125,6 +125,26 @@ impl DocumentList {
         }
     }
 
+    /// The same documents, each with an id: those without one (or with an empty one) get a fresh one, nested ones too.
+    ///
+    /// Joins, indexes and matches go by id, so the gateway sees to it before the first stage.
+    #[must_use]
+    pub fn with_ids(self) -> Self {
+        let own = |row: u32| self.text(names::ID, row).filter(|id| !id.is_empty());
+        if (0..self.total).all(|row| own(row).is_some()) {
+            return self;
+        }
+        let ids: Vec<std::borrow::Cow<'_, str>> = (0..self.total)
+            .map(|row| own(row).map_or_else(|| crate::ids::fresh_hex_id().into(), Into::into))
+            .collect();
+        // Ids of one message are far below the 4 GiB that a column can hold.
+        let Ok(packed) = TextColumn::pack(ids.iter().map(|id| Some(id.as_ref()))) else { return self };
+        let mut columns = Vec::with_capacity(self.columns.len() + 1);
+        columns.push(Column::new(names::ID, Values::Text(packed)));
+        columns.extend(self.columns.iter().filter(|column| column.name() != names::ID).cloned());
+        Self::from_parts(self.len, self.total, columns)
+    }
+
     /// The linked rows of a row, in order; empty where there are none.
     pub fn links(&self, name: &str, row: u32) -> &[u32] {
         match self.column(name).map(Column::values) {
@@ -155,5 +175,26 @@ impl std::fmt::Debug for DocumentList {
             .field("total", &self.total)
             .field("columns", &self.columns)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_get_the_ids_they_lack() {
+        let mut builder = DocumentListBuilder::new(crate::Limits::default());
+        for id in ["a", "", "c"] {
+            let row = builder.push_root().unwrap();
+            builder.set_text(names::ID, row, id).unwrap();
+        }
+        let nested = builder.push_nested().unwrap();
+        builder.set_links(names::CHUNKS, 0, vec![nested], false).unwrap();
+        let list = builder.finish().unwrap().with_ids();
+        let lengths: Vec<usize> =
+            (0..list.total()).map(|row| list.text(names::ID, row).unwrap().len()).collect();
+        assert_eq!(lengths, [1, 32, 1, 32]);
+        assert_eq!(list.clone().with_ids(), list);
     }
 }

@@ -1,3 +1,5 @@
+//! Joining document lists, by hand and by property.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The overlay natively: what a guest may write, and what becomes of it.
+
 use super::*;
 use crate::document::DocumentListBuilder;
 
