@@ -8,6 +8,12 @@ use crate::support::{BINARY, assert_texts, flow, post, serve};
 
 const ONE_STAGE: &str = "\n  - name: neighbour\n    uses: {neighbour}\n";
 
+/// A stage that may compute for as long as a test needs it to.
+fn patient() -> String {
+    let limits = "    limits: { fuel: 1000000000000000, wall_time_ms: 3600000 }\n";
+    flow(&format!("{ONE_STAGE}{limits}")).replace("jtype: Flow", "jtype: Flow\nfuel: 1000000000000000")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_readiness_line_says_what_runs() {
     let host = serve(&flow(ONE_STAGE)).await;
@@ -20,7 +26,7 @@ async fn the_readiness_line_says_what_runs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_finishes_what_has_begun() {
-    let mut host = serve(&flow(ONE_STAGE)).await;
+    let mut host = serve(&patient()).await;
     let holding = post(&host, "/hold", &["finished"], json!({ "milliseconds": 1500 }));
     let drained = async {
         host.wait_for_log("holding").await;
@@ -34,7 +40,7 @@ async fn a_drain_finishes_what_has_begun() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_at_once() {
-    let mut host = serve(&flow(ONE_STAGE)).await;
+    let mut host = serve(&patient()).await;
     let url = host.url("/post");
     let body = crate::support::request("/hold", &["never"], json!({ "milliseconds": 50_000 }));
     let client = lockgate_testkit::http::HttpClient::http1();

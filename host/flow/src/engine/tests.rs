@@ -1,3 +1,5 @@
+//! Plans that run on scripted executors.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

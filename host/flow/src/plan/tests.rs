@@ -1,3 +1,5 @@
+//! Which flows make a plan, and what is said about the others.
+
 use std::sync::Arc;
 
 use lockgate_domain::{FlowSpec, Limits, StageSpec};

@@ -1,3 +1,5 @@
+//! Flow files, and what is said about wrong ones.
+
 use lockgate_domain::spec::{InstanceMode, PoolSpec};
 use lockgate_domain::{FlowSpec, Limits};
 use serde_json::json;
