@@ -13,5 +13,6 @@ mod isolation;
 mod jina;
 mod lifecycle;
 mod protocols;
+mod readme;
 mod refused_components;
 mod support;

@@ -75,8 +75,10 @@ const describe = (path, operation) => {
     element("endpoint").focus();
   });
   item.append(name);
-  if (operation.description) item.append(make("p", operation.description));
-  for (const executor of operation["x-executors"] || []) {
+  const executors = operation["x-executors"] || [];
+  // The operation's own description is those of its executors in one text.
+  if (operation.description && !executors.length) item.append(make("p", operation.description));
+  for (const executor of executors) {
     const columns = [];
     if (executor.reads && executor.reads.length) columns.push(`reads ${executor.reads.join(", ")}`);
     if (executor.writes && executor.writes.length) columns.push(`writes ${executor.writes.join(", ")}`);
