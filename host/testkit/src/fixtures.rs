@@ -18,7 +18,7 @@ const GUEST_FOLDERS: &[&str] =
 
 /// What `lockgate build` passes.
 const PROFILE: &[&str] = &[
-    "profile.release.opt-level=\"s\"",
+    "profile.release.opt-level=2",
     "profile.release.lto=\"fat\"",
     "profile.release.panic=\"abort\"",
     "profile.release.strip=true",
