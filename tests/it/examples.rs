@@ -68,7 +68,7 @@ fn best_match(document: &Value) -> String {
 /// A ranking's own score stands under its name; the first is the one that ranks when there is only one.
 fn first_score(found: &Value) -> f64 {
     let scores = found["scores"].as_object().cloned().unwrap_or_default();
-    let score = scores.get("fusion").or_else(|| scores.values().next());
+    let score = scores.get("rrf").or_else(|| scores.values().next());
     score.and_then(|score| score["value"].as_f64()).unwrap_or(f64::NAN)
 }
 

@@ -417,6 +417,7 @@ async fn lists_that_cannot_be_joined_name_the_branches() {
             vec![Step::answer(move |_| {
                 let mut builder = DocumentListBuilder::new(Limits::default());
                 let row = builder.push_root().unwrap();
+                builder.set_text("id", row, if is_text { "1" } else { "2" }).unwrap();
                 if is_text {
                     builder.set_bytes("field", row, vec![1].into()).unwrap();
                 } else {
