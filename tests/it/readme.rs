@@ -1,7 +1,7 @@
 //! What READMEs show is what happens: every `console` block is typed, and the answer compared with what stands below it.
 //!
-//! A README serves the flow of its first `up` line. Ids, times and ports differ from run to run and are masked; all else must
-//! be equal to the letter.
+//! An `up` line starts the flow that the commands after it are sent to. Ids, times and ports differ from run to run and are
+//! masked; all else must be equal to the letter.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,25 +12,33 @@ use tokio::process::Command;
 
 use crate::support::BINARY;
 
-/// A command of a `console` block, and what it printed.
+/// What a README tells its reader to do.
 #[derive(Debug, PartialEq)]
-struct Shown {
-    command: String,
-    output: String,
+enum Step {
+    /// Serve this flow.
+    Up(String),
+    /// Type the command and see the output.
+    Shown { command: String, output: String },
 }
 
 async fn check(readme: &str) {
     let text = std::fs::read_to_string(repository().join(readme)).unwrap();
-    let flow = text.lines().find_map(|line| line.strip_prefix("cargo run --release -- up ")).unwrap();
-    let flow = flow.split_whitespace().next().unwrap_or_default();
     tokio::task::spawn_blocking(|| fixtures::component("chunker")).await.unwrap();
-    let host = HostOptions::flow_file(BINARY, repository().join(flow)).start().await;
-    let shown = console(&text);
-    assert!(!shown.is_empty(), "{readme} shows no command");
-    for Shown { command, output } in shown {
-        let printed = run(&host, &command).await;
-        assert_eq!(mask(&printed), mask(&output), "{readme}: $ {command}\n{}", host.logs());
+    let (mut host, mut shown) = (None, 0);
+    for step in steps(&text) {
+        match (step, &host) {
+            (Step::Up(flow), _) => {
+                host = Some(HostOptions::flow_file(BINARY, repository().join(flow)).start().await);
+            }
+            (Step::Shown { command, output }, Some(host)) => {
+                let printed = run(host, &command).await;
+                assert_eq!(mask(&printed), mask(&output), "{readme}: $ {command}\n{}", host.logs());
+                shown += 1;
+            }
+            (Step::Shown { command, .. }, None) => panic!("{readme} shows {command:?} before any flow is up"),
+        }
     }
+    assert!(shown > 0, "{readme} shows no command");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,11 +51,19 @@ async fn of_the_quickstart() {
     check("examples/quickstart/README.md").await;
 }
 
-/// The commands of all `console` blocks, in order. A line that ends in a backslash goes on in the next.
-fn console(text: &str) -> Vec<Shown> {
-    let mut shown: Vec<Shown> = Vec::new();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_search() {
+    check("examples/search/README.md").await;
+}
+
+/// The `up` lines and the commands of `console` blocks, in order. A line that ends in a backslash goes on in the next.
+fn steps(text: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
     let (mut inside, mut goes_on) = (false, false);
     for line in text.lines() {
+        if let Some(flow) = line.strip_prefix("cargo run --release -- up ") {
+            steps.extend(flow.split_whitespace().next().map(|flow| Step::Up(flow.to_owned())));
+        }
         if line.starts_with("```") {
             inside = line == "```console";
             continue;
@@ -55,22 +71,23 @@ fn console(text: &str) -> Vec<Shown> {
         if !inside {
             continue;
         }
-        let command = line.strip_prefix("$ ").or(goes_on.then_some(line));
-        match (command, shown.last_mut()) {
-            (Some(part), Some(last)) if goes_on => {
-                last.command.push('\n');
-                last.command.push_str(part);
+        match (line.strip_prefix("$ "), steps.last_mut()) {
+            (None, Some(Step::Shown { command, .. })) if goes_on => {
+                command.push('\n');
+                command.push_str(line);
             }
-            (Some(part), _) => shown.push(Shown { command: part.to_owned(), output: String::new() }),
-            (None, Some(last)) => {
-                last.output.push_str(line);
-                last.output.push('\n');
+            (Some(command), _) => {
+                steps.push(Step::Shown { command: command.to_owned(), output: String::new() });
             }
-            (None, None) => {}
+            (None, Some(Step::Shown { output, .. })) => {
+                output.push_str(line);
+                output.push('\n');
+            }
+            (None, Some(Step::Up(_)) | None) => {}
         }
-        goes_on = command.is_some_and(|command| command.ends_with('\\'));
+        goes_on = line.ends_with('\\') && (goes_on || line.starts_with("$ "));
     }
-    shown
+    steps
 }
 
 /// Types the command, with this build's binary and this host's port.
