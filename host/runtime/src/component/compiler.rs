@@ -105,8 +105,11 @@ pub(crate) fn compile_apart(command: &CompilerCommand, bytes: &[u8]) -> Result<V
     let answer =
         answer.map_err(|error| host_fault(format!("the compiling process cannot be read: {error}")))?;
     match (answer.split_first(), status) {
-        (Some((&ARTEFACT, artefact)), _) => Ok(artefact.to_vec()),
-        (Some((&REFUSED, message)), _) => Err(invalid(escape(&String::from_utf8_lossy(message), 1000))),
+        // A child that was killed while it wrote leaves half an artefact: only a finished answer counts.
+        (Some((&ARTEFACT, artefact)), Ok(status)) if status.success() => Ok(artefact.to_vec()),
+        (Some((&REFUSED, message)), Ok(status)) if status.success() => {
+            Err(invalid(escape(&String::from_utf8_lossy(message), 1000)))
+        }
         (_, Ok(status)) if status.signal().is_none() => {
             Err(host_fault(format!("the compiler {} gave no answer ({status})", command.program.display())))
         }
