@@ -38,7 +38,10 @@ const MEMORY_GUARD: u64 = 32 << 20;
 const MAX_ADDRESS_SPACE: u64 = 96 << 40;
 /// Pages kept with an unused slot, which are cleared one by one and not given back to the kernel.
 const KEEP_RESIDENT: usize = 8 << 20;
-/// Unused slots that keep their pages: what the process holds after a burst is at most this times `KEEP_RESIDENT`.
+/// The same for a table. Giving the page of a small table back takes two system calls for each instance, and stops all
+/// other threads each time.
+const KEEP_TABLE_RESIDENT: usize = 64 << 10;
+/// Unused slots that keep their pages: what the process holds after a burst is about this times `KEEP_RESIDENT`.
 const WARM_SLOTS: u32 = 32;
 
 /// Builds the engine and starts its ticker, which ends with the last handle of the engine.
@@ -114,6 +117,7 @@ fn pool(capacity: &Capacity, page_scan: bool) -> InstanceAllocationStrategy {
     pool.table_elements(MAX_TABLE_ELEMENTS);
     pool.max_unused_warm_slots(WARM_SLOTS);
     pool.linear_memory_keep_resident(if page_scan { KEEP_RESIDENT } else { 0 });
+    pool.table_keep_resident(KEEP_TABLE_RESIDENT);
     pool.pagemap_scan(if page_scan { Enabled::Yes } else { Enabled::No });
     InstanceAllocationStrategy::Pooling(pool)
 }
