@@ -140,6 +140,10 @@ fn check_needs(spec: &StageSpec, stage: usize, places: &BTreeMap<&str, usize>, f
         if spec.needs.iter().take(place).any(|earlier| earlier == need) {
             faults.push(GraphFault::DoubleNeed { stage, name: name(), need: need.clone() });
         } else if *need == spec.name {
+            // By name a second executor of that name cannot tell itself from the first: that it is the second is told.
+            if places.get(need.as_str()).is_none_or(|first| *first != stage) {
+                continue;
+            }
             faults.push(GraphFault::NeedsItself { stage, name: name() });
         } else if need.as_str() != GATEWAY && !places.contains_key(need.as_str()) {
             let known = places.keys().copied().filter(|known| *known != spec.name.as_str());

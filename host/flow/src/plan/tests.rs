@@ -59,6 +59,7 @@ fn graphs_that_cannot_run_are_refused() {
     };
     check(&[], "the flow has no executors");
     check(&[("a", &[]), ("a", &[])], "two executors are named `a`");
+    check(&[("a", &[]), ("a", &["a"])], "two executors are named `a`");
     check(&[("gateway", &[])], "the name `gateway` stands for the request and cannot name an executor");
     check(&[("a", &["b"])], "executor `a` needs `b`, which does not exist");
     check(&[("a", &["a"])], "executor `a` needs itself");

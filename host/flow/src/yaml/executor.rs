@@ -53,7 +53,8 @@ pub(super) fn read(
     };
     check_method(&section, reader);
     let uses = read_uses(&section, node.place, reader);
-    let needs = read_needs(&section, before, reader);
+    let place = written.map_or(node.place, |name| name.place);
+    let needs = read_needs(&section, before, place, reader);
     let config = read_config(&section, reader);
     let limits = read_limits(&section, reader);
     let pool = read_pool(&section, reader);
@@ -66,7 +67,6 @@ pub(super) fn read(
         None => defaults.retries,
     };
     let reduce = !reader.switch(&section, "no_reduce").unwrap_or(false);
-    let place = written.map_or(node.place, |name| name.place);
     let is_only_request = matches!(needs.as_slice(), [(need, _)] if need.as_str() == GATEWAY);
     let stage_needs =
         if is_only_request { Vec::new() } else { needs.iter().map(|(need, _)| need.clone()).collect() };
@@ -147,13 +147,11 @@ fn uses_fault(uses: &str) -> Option<(&'static str, String)> {
 fn read_needs(
     section: &Section<'_>,
     before: Option<&ExecutorName>,
+    place: Place,
     reader: &mut Reader,
 ) -> Vec<(ExecutorName, Place)> {
     let Some(node) = section.get("needs") else {
-        return before
-            .map(|name| (name.clone(), Place { line: 1, column: 1, width: 1 }))
-            .into_iter()
-            .collect();
+        return before.map(|name| (name.clone(), place)).into_iter().collect();
     };
     let items = match &node.value {
         Value::List(items) if !items.is_empty() => items.as_slice(),
