@@ -19,13 +19,13 @@ pub enum NameError {
     /// Nothing was given.
     #[error("{what} must not be empty")]
     Empty {
-        /// which kind of name
+        /// which kind of name, with its article
         what: &'static str,
     },
     /// Over the limit.
     #[error("{what} has at most {limit} bytes, this one has {len}")]
     TooLong {
-        /// which kind of name
+        /// which kind of name, with its article
         what: &'static str,
         /// the limit in bytes
         limit: usize,
@@ -33,16 +33,16 @@ pub enum NameError {
         len: usize,
     },
     /// A character outside the allowed set.
-    #[error(
-        "{name:?} is not a valid {what}: character {character:?} is not allowed (use letters, digits, '-' and '_')"
-    )]
+    #[error("{name:?} cannot be {what}: {character:?} is not allowed in it ({rule})")]
     BadCharacter {
-        /// which kind of name
+        /// which kind of name, with its article
         what: &'static str,
         /// the text given, cut to a readable length
         name: String,
         /// the first offending character
         character: char,
+        /// which characters are allowed, or which are not
+        rule: &'static str,
     },
     /// Not 64 hexadecimal digits.
     #[error("{0:?} is not a component digest: expected \"sha256:\" and 64 hexadecimal digits")]
@@ -100,13 +100,13 @@ macro_rules! name_type {
 
 name_type!(
     /// Name of an executor in a flow (Jina: deployment name).
-    ExecutorName, "executor name");
+    ExecutorName, "an executor name");
 name_type!(
     /// Name of a flow.
-    FlowName, "flow name");
+    FlowName, "a flow name");
 name_type!(
     /// Name of a tenant.
-    TenantName, "tenant name");
+    TenantName, "a tenant name");
 
 impl ExecutorName {
     /// The name that stands for the request itself where executors are named; no executor may have it.
@@ -132,12 +132,13 @@ impl EndpointName {
 
     /// Takes what a caller wrote; a missing leading slash is added, as Jina does.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let what = "endpoint";
+        let what = "an endpoint";
         if text.len() > MAX_ENDPOINT_BYTES {
             return Err(NameError::TooLong { what, limit: MAX_ENDPOINT_BYTES, len: text.len() });
         }
         if let Some(character) = text.chars().find(|c| c.is_control() || c.is_whitespace()) {
-            return Err(NameError::BadCharacter { what, name: shorten(text), character });
+            let rule = "any but white space and control characters";
+            return Err(NameError::BadCharacter { what, name: shorten(text), character, rule });
         }
         if text.starts_with('/') { Ok(Self(text.into())) } else { Ok(Self(format!("/{text}").into())) }
     }
@@ -264,7 +265,10 @@ fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
         return Err(NameError::TooLong { what, limit: MAX_NAME_BYTES, len: text.len() });
     }
     match text.chars().find(|c| !(c.is_ascii_alphanumeric() || *c == '-' || *c == '_')) {
-        Some(character) => Err(NameError::BadCharacter { what, name: shorten(text), character }),
+        Some(character) => {
+            let rule = "use letters, digits, '-' and '_'";
+            Err(NameError::BadCharacter { what, name: shorten(text), character, rule })
+        }
         None => Ok(()),
     }
 }
@@ -292,21 +296,24 @@ mod tests {
         };
         check("encoder", None);
         check("a-b_C9", None);
-        check("", Some("executor name must not be empty"));
+        check("", Some("an executor name must not be empty"));
         check(
             "../x",
             Some(
-                "\"../x\" is not a valid executor name: character '.' is not allowed (use letters, digits, '-' and '_')",
+                "\"../x\" cannot be an executor name: '.' is not allowed in it (use letters, digits, '-' and '_')",
             ),
         );
-        check(&"x".repeat(64), Some("executor name has at most 63 bytes, this one has 64"));
+        check(&"x".repeat(64), Some("an executor name has at most 63 bytes, this one has 64"));
     }
 
     #[test]
     fn endpoints_get_their_slash() {
         assert_eq!(EndpointName::parse("index").unwrap().as_str(), "/index");
         assert_eq!(EndpointName::parse("/a/b").unwrap().as_str(), "/a/b");
-        assert!(EndpointName::parse("/a b").is_err());
+        assert_eq!(
+            EndpointName::parse("/a b").unwrap_err().to_string(),
+            "\"/a b\" cannot be an endpoint: ' ' is not allowed in it (any but white space and control characters)"
+        );
     }
 
     #[test]

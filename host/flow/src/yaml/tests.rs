@@ -266,7 +266,7 @@ fn every_executor_key_says_what_to_do() {
     );
     check(
         "    needs: a/b",
-        "`needs` of executor `encoder`: \"a/b\" is not a valid executor name: character '/' is not allowed (use letters, digits, '-' and '_') (line 5)",
+        "`needs` of executor `encoder`: \"a/b\" cannot be an executor name: '/' is not allowed in it (use letters, digits, '-' and '_') (line 5)",
     );
     check(
         "    instances: {mode: warm}",
