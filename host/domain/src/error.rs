@@ -295,6 +295,44 @@ pub enum LimitKind {
 }
 
 impl LimitKind {
+    /// All limits, in the order of the reference.
+    pub const ALL: [LimitKind; 14] = [
+        LimitKind::Fuel,
+        LimitKind::FlowFuel,
+        LimitKind::WallTime,
+        LimitKind::Memory,
+        LimitKind::Table,
+        LimitKind::Instances,
+        LimitKind::HostCallBytes,
+        LimitKind::WrittenBytes,
+        LimitKind::Documents,
+        LimitKind::Nesting,
+        LimitKind::Columns,
+        LimitKind::Stack,
+        LimitKind::Queue,
+        LimitKind::RequestBytes,
+    ];
+
+    /// The condition that passing it in an executor is.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            LimitKind::RequestBytes => ErrorCode::RequestTooLarge,
+            LimitKind::Queue => ErrorCode::Overloaded,
+            LimitKind::WallTime => ErrorCode::DeadlineExceeded,
+            LimitKind::Fuel
+            | LimitKind::FlowFuel
+            | LimitKind::Memory
+            | LimitKind::Table
+            | LimitKind::Instances
+            | LimitKind::HostCallBytes
+            | LimitKind::WrittenBytes
+            | LimitKind::Documents
+            | LimitKind::Nesting
+            | LimitKind::Columns
+            | LimitKind::Stack => ErrorCode::LimitExceeded,
+        }
+    }
+
     /// The limit's name as it stands in answers, metrics and YAML.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -355,23 +393,14 @@ impl Problem {
 
     /// A limit that was passed, with its value in the unit of its name.
     pub fn limit(kind: LimitKind, value: u64, message: impl Into<String>) -> Self {
-        let code = match kind {
-            LimitKind::RequestBytes => ErrorCode::RequestTooLarge,
-            LimitKind::Queue => ErrorCode::Overloaded,
-            LimitKind::WallTime => ErrorCode::DeadlineExceeded,
-            LimitKind::Fuel
-            | LimitKind::FlowFuel
-            | LimitKind::Memory
-            | LimitKind::Table
-            | LimitKind::Instances
-            | LimitKind::HostCallBytes
-            | LimitKind::WrittenBytes
-            | LimitKind::Documents
-            | LimitKind::Nesting
-            | LimitKind::Columns
-            | LimitKind::Stack => ErrorCode::LimitExceeded,
-        };
-        let mut problem = Self::new(code, message);
+        let mut problem = Self::new(kind.code(), message);
+        problem.0.limit = Some((kind, value));
+        problem
+    }
+
+    /// A request that passes a limit by itself, before any executor has seen it.
+    pub fn request_limit(kind: LimitKind, value: u64, message: impl Into<String>) -> Self {
+        let mut problem = Self::new(ErrorCode::RequestTooLarge, message);
         problem.0.limit = Some((kind, value));
         problem
     }
@@ -423,6 +452,14 @@ impl Problem {
     pub fn with_retry_after_ms(mut self, milliseconds: u64) -> Self {
         self.0.retry_after_ms = Some(milliseconds);
         self
+    }
+
+    /// Whose doing it is. A deadline is the caller's, but an executor's own wall time is the executor's.
+    pub fn source(&self) -> ErrorSource {
+        match self.0.limit {
+            Some((LimitKind::WallTime, _)) => ErrorSource::Guest,
+            _ => self.0.code.source(),
+        }
     }
 
     /// The condition.
@@ -517,7 +554,7 @@ impl Serialize for Problem {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("code", fields.code.as_str())?;
         map.serialize_entry("status", fields.grpc.as_str())?;
-        map.serialize_entry("source", fields.code.source().as_str())?;
+        map.serialize_entry("source", self.source().as_str())?;
         map.serialize_entry("message", &fields.message)?;
         map.serialize_entry("retryable", &fields.code.retryable())?;
         if let Some(hint) = &fields.hint {

@@ -77,11 +77,14 @@ impl Fault {
     pub(crate) fn problem(self) -> Problem {
         let message = self.to_string();
         match &self.0.cause {
-            Cause::TooDeep => Problem::limit(LimitKind::Nesting, u64::from(Limits::NESTING), message),
+            Cause::TooDeep => Problem::request_limit(LimitKind::Nesting, u64::from(Limits::NESTING), message),
             Cause::Build(BuildError::Arrange(error)) => match error.limit() {
-                Some((kind, value)) => Problem::limit(kind, value, arrange_message(error)),
+                Some((kind, value)) => Problem::request_limit(kind, value, arrange_message(error)),
                 None => Problem::new(ErrorCode::InvalidRequest, message),
             },
+            Cause::Build(BuildError::TooManyColumns { limit }) => {
+                Problem::request_limit(LimitKind::Columns, u64::from(*limit), message)
+            }
             Cause::Other { hint: Some(hint), .. } => {
                 Problem::new(ErrorCode::InvalidRequest, message).with_hint(*hint)
             }

@@ -11,7 +11,7 @@ use super::column::{Column, Values};
 use super::links::LinkColumn;
 use super::tensor::TensorColumn;
 use super::text::{TextColumn, TextPacker};
-use crate::error::{LimitKind, Problem};
+use crate::error::LimitKind;
 use crate::limits::Limits;
 
 /// Why rows and links make no list.
@@ -22,6 +22,15 @@ pub enum ArrangeError {
     TooManyDocuments {
         /// the limit
         limit: u32,
+    },
+    /// More bytes than a call may write: what it wrote, the names of the columns it wrote in every row, and what is
+    /// copied because it is selected or linked twice.
+    #[error(
+        "the list would hold more than {limit} bytes written or copied, the names of columns in each row included"
+    )]
+    TooManyBytes {
+        /// the limit
+        limit: u64,
     },
     /// Nested deeper than allowed, or in a cycle.
     #[error("documents are nested deeper than {limit} levels, or in a cycle")]
@@ -48,27 +57,22 @@ impl ArrangeError {
     pub fn limit(&self) -> Option<(LimitKind, u64)> {
         match self {
             ArrangeError::TooManyDocuments { limit } => Some((LimitKind::Documents, u64::from(*limit))),
+            ArrangeError::TooManyBytes { limit } => Some((LimitKind::WrittenBytes, *limit)),
             ArrangeError::TooDeep { limit } => Some((LimitKind::Nesting, u64::from(*limit))),
             ArrangeError::TextTooLarge { .. } => Some((LimitKind::WrittenBytes, u64::from(u32::MAX))),
             ArrangeError::NoSuchRow { .. } => None,
         }
     }
-
-    /// As a problem of a guest's writes.
-    pub fn problem(&self) -> Problem {
-        match self.limit() {
-            Some((kind, value)) => Problem::limit(kind, value, self.to_string()),
-            None => Problem::new(crate::ErrorCode::ContractViolation, self.to_string()),
-        }
-    }
 }
 
-/// Puts `roots` first and what they link to behind them; rows that nothing reaches are dropped.
+/// Puts `roots` first and what they link to behind them; rows that nothing reaches are dropped. `written` bytes count
+/// against the limit already.
 pub(super) fn arrange(
     roots: &[u32],
     total: u32,
     columns: Vec<Column>,
     limits: &Limits,
+    written: u64,
 ) -> Result<DocumentList, ArrangeError> {
     let walk = Walk::run(roots, total, &columns, limits)?;
     let len = u32::try_from(roots.len()).unwrap_or(u32::MAX);
@@ -77,6 +81,7 @@ pub(super) fn arrange(
     if stays == walk.order.len() && count == total {
         return Ok(DocumentList::from_parts(len, total, columns));
     }
+    check_copies(&walk.order, total, &columns, limits, written)?;
     let mut links = walk.links.into_iter();
     let mut arranged = Vec::with_capacity(columns.len());
     for column in columns {
@@ -141,6 +146,30 @@ impl Walk {
         }
         Ok(walk)
     }
+}
+
+/// A row that comes again is written again: a small call must not make a large reply by naming one row many times.
+fn check_copies(
+    order: &[u32],
+    total: u32,
+    columns: &[Column],
+    limits: &Limits,
+    mut written: u64,
+) -> Result<(), ArrangeError> {
+    let limit = limits.written_bytes;
+    let mut seen = vec![false; total as usize];
+    for &old in order {
+        let Some(seen) = seen.get_mut(old as usize) else { continue };
+        if !std::mem::replace(seen, true) {
+            continue;
+        }
+        let bytes = columns.iter().map(|column| column.weight(old));
+        written = bytes.fold(written, u64::saturating_add);
+        if written > limit {
+            return Err(ArrangeError::TooManyBytes { limit });
+        }
+    }
+    Ok(())
 }
 
 /// Values in the new order. `stays` is the number of leading rows that keep their place.

@@ -14,7 +14,6 @@ use super::links::LinkColumn;
 use super::tensor::{Tensor, TensorColumn};
 use super::text::TextPacker;
 use super::{DocumentList, names};
-use crate::error::{ErrorCode, Problem};
 use crate::limits::Limits;
 
 /// Fields per document when the list is as long as allowed; shorter lists may have more.
@@ -66,20 +65,6 @@ pub enum BuildError {
     /// Too many documents, too deep, or too much text.
     #[error("the documents do not fit")]
     Arrange(#[from] ArrangeError),
-}
-
-impl BuildError {
-    /// As a problem of a caller's request.
-    pub fn problem(&self) -> Problem {
-        match self {
-            BuildError::Arrange(error) => error.problem(),
-            BuildError::MixedKinds { .. }
-            | BuildError::WrongKind { .. }
-            | BuildError::TooManyColumns { .. }
-            | BuildError::TooManyCells { .. }
-            | BuildError::BadName { .. } => Problem::new(ErrorCode::InvalidRequest, self.to_string()),
-        }
-    }
 }
 
 /// Collects documents. Limits apply while it grows, so that a hostile message is refused early.
@@ -266,7 +251,7 @@ impl DocumentListBuilder {
             }
         }
         let columns = self.columns.into_iter().map(Draft::seal).collect::<Result<Vec<_>, _>>()?;
-        Ok(arrange(&self.roots, self.rows, columns, &self.limits)?)
+        Ok(arrange(&self.roots, self.rows, columns, &self.limits, 0)?)
     }
 
     /// The draft of that name, made ready for a value of `kind`: created, or widened.

@@ -158,6 +158,27 @@ impl Column {
         (0..self.values.rows()).all(|row| !self.has_value(row))
     }
 
+    /// Bytes that one more row costs by its name alone, wherever a list is written row by row.
+    pub(super) fn label_bytes(&self) -> u64 {
+        (self.name.len() + self.hint.as_ref().map_or(0, |hint| hint.len())) as u64
+    }
+
+    /// Bytes of one row: its value and the name before it; none without a value.
+    pub(super) fn weight(&self, row: u32) -> u64 {
+        if !self.has_value(row) {
+            return 0;
+        }
+        let index = row as usize;
+        let value = match &self.values {
+            Values::Text(column) | Values::Json(column) => column.get(row).map_or(0, str::len) as u64,
+            Values::Bytes(values) => values.get(index).and_then(Option::as_ref).map_or(0, Bytes::len) as u64,
+            Values::Integer(_) | Values::Number(_) | Values::Boolean(_) => 8,
+            Values::Tensor(column) => column.get(row).map_or(0, |tensor| tensor.weight()),
+            Values::Link(column) => 4 * column.get(row).len() as u64,
+        };
+        value.saturating_add(self.label_bytes())
+    }
+
     pub(super) fn same_values(&self, other: &Self, rows: u32) -> bool {
         if self.kind() != other.kind() {
             return self.is_blank() && other.is_blank();

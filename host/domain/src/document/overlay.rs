@@ -208,7 +208,7 @@ impl Overlay {
     pub fn get_link(&self, name: &str, start: u32, count: u32) -> Access<Vec<Vec<u32>>> {
         self.check_range(start, count)?;
         let rows = start..start + count;
-        if let Some(Draft::Link(lists)) = self.edit(name).map(|edit| &edit.draft) {
+        if let Some(Draft::Link(lists, _)) = self.edit(name).map(|edit| &edit.draft) {
             return Ok(rows
                 .map(|row| lists.get(row as usize).map(|list| list.to_vec()).unwrap_or_default())
                 .collect());
@@ -296,7 +296,9 @@ impl Overlay {
     /// Writes tensors, which were checked when they were made.
     pub fn set_tensor(&mut self, name: &str, start: u32, values: Vec<Option<Tensor>>) -> Access<()> {
         let count = row_count(values.len())?;
-        let bytes = cells::weight(&values, |tensor| tensor.data().len() + 4 * tensor.shape().len());
+        let bytes = cells::weight(&values, |tensor| {
+            usize::try_from(tensor.weight()).unwrap_or(usize::MAX).saturating_add(4 * tensor.shape().len())
+        });
         self.open(name, Kind::Tensor, start, count, bytes)?;
         if let Some(Values::Tensor(column)) = self.draft_values(name) {
             cells::write(Arc::make_mut(cells::tensor_rows(column)), start, values);
@@ -308,7 +310,7 @@ impl Overlay {
     pub fn set_stacked(&mut self, name: &str, start: u32, tensor: Tensor) -> Access<()> {
         let &count = tensor.shape().first().ok_or(AccessError::Invalid)?;
         self.check_range(start, count)?;
-        let bytes = tensor.data().len() as u64;
+        let bytes = tensor.weight();
         let column = TensorColumn::Stacked(tensor);
         if start == 0 && count >= self.rows_of(name) && count > 0 {
             return self.set_whole(name, Values::Tensor(column), bytes);
@@ -325,7 +327,7 @@ impl Overlay {
         let bytes = values.iter().map(|list| 24 + 4 * list.len() as u64).sum();
         self.open(name, Kind::Link, start, count, bytes)?;
         self.restructured = true;
-        if let Some(Draft::Link(lists)) = self.edit_mut(name).map(|edit| &mut edit.draft) {
+        if let Some(Draft::Link(lists, _)) = self.edit_mut(name).map(|edit| &mut edit.draft) {
             cells::write_plain(lists, start, values.into_iter().map(Vec::into_boxed_slice));
         }
         Ok(())
@@ -364,7 +366,7 @@ impl Overlay {
 
     /// These rows as they are now, as a list of their own: what a streaming endpoint emits.
     pub fn snapshot(&self, rows: &[u32]) -> Result<DocumentList, CommitError> {
-        arrange(rows, self.total, self.merged()?, &self.limits)
+        arrange(rows, self.total, self.merged()?, &self.limits, self.written_with_names()?)
     }
 
     /// The list after the call. Untouched columns are shared with the request's list.
@@ -372,15 +374,16 @@ impl Overlay {
         if self.edits.is_empty() && self.selected.is_none() {
             return Ok(self.base);
         }
+        let written = self.written_with_names()?;
         let columns = self.merged()?;
         if !self.restructured {
             return Ok(DocumentList::from_parts(self.base.len(), self.total, columns));
         }
         match &self.selected {
-            Some(rows) => arrange(rows, self.total, columns, &self.limits),
+            Some(rows) => arrange(rows, self.total, columns, &self.limits, written),
             None => {
                 let roots: Vec<u32> = (0..self.base.len()).collect();
-                arrange(&roots, self.total, columns, &self.limits)
+                arrange(&roots, self.total, columns, &self.limits, written)
             }
         }
     }
@@ -530,7 +533,7 @@ impl Overlay {
     fn draft_values(&mut self, name: &str) -> Option<&mut Values> {
         match &mut self.edit_mut(name)?.draft {
             Draft::Sealed(values) => Some(values),
-            Draft::Text(_) | Draft::Json(_) | Draft::Link(_) => None,
+            Draft::Text(_) | Draft::Json(_) | Draft::Link(..) => None,
         }
     }
 
@@ -542,6 +545,16 @@ impl Overlay {
             cells::write(rows, start, values.into_iter().map(|text| text.map(String::into_boxed_str)));
         }
         Ok(())
+    }
+
+    /// Bytes written, and the names of the written columns once for each row. A reply repeats a column's name in every
+    /// document: without this, empty texts of four bytes each under names of 255 would make a reply of sixty times
+    /// the limit. With it, an encoding of a reply stays within a small factor of what the limit allows.
+    fn written_with_names(&self) -> Result<u64, CommitError> {
+        let names = self.edits.iter().map(Edit::label_bytes);
+        let written = names.fold(self.written, u64::saturating_add);
+        let limit = self.limits.written_bytes;
+        if written > limit { Err(ArrangeError::TooManyBytes { limit }) } else { Ok(written) }
     }
 
     /// Columns of the base with the edits in their place.
@@ -561,6 +574,11 @@ impl Overlay {
 }
 
 impl Edit {
+    fn label_bytes(&self) -> u64 {
+        let label = self.name.len() + self.hint.as_ref().map_or(0, |hint| hint.len());
+        u64::from(self.draft.rows()).saturating_mul(label as u64)
+    }
+
     fn seal(&self) -> Result<Column, CommitError> {
         let too_large = || ArrangeError::TextTooLarge { column: self.name.to_string() };
         let values = self.draft.seal().map_err(|_| too_large())?;

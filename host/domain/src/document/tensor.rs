@@ -138,6 +138,16 @@ impl Tensor {
         Ok(Self { dtype, shape, data })
     }
 
+    /// Bytes it takes: its elements, and two for each nested list that JSON makes of it. Thirty dimensions of 1 add no
+    /// elements, but sixty brackets to each.
+    pub(super) fn weight(&self) -> u64 {
+        let level = |(lists, within): (u64, u64), &extent: &u32| {
+            (lists.saturating_add(within), within.saturating_mul(u64::from(extent)))
+        };
+        let (lists, _) = self.shape.iter().fold((0, 1), level);
+        lists.saturating_mul(2).saturating_add(self.data.len() as u64)
+    }
+
     /// A vector of 32-bit floats: the usual embedding.
     pub fn from_f32(values: &[f32]) -> Self {
         let mut data = Vec::with_capacity(values.len() * 4);

@@ -11,7 +11,8 @@ pub(super) enum Draft {
     Sealed(Values),
     Text(Vec<Option<Box<str>>>),
     Json(Vec<Option<Box<str>>>),
-    Link(Vec<Box<[u32]>>),
+    /// the lists, and whether a row holds one nested document
+    Link(Vec<Box<[u32]>>, bool),
 }
 
 impl Draft {
@@ -39,9 +40,10 @@ impl Draft {
                 Draft::Json(column.iter().map(|text| text.map(Into::into)).collect())
             }
             Draft::Sealed(Values::Link(column)) => {
-                Draft::Link((0..column.rows()).map(|row| column.get(row).into()).collect())
+                let lists = (0..column.rows()).map(|row| column.get(row).into()).collect();
+                Draft::Link(lists, column.is_single())
             }
-            Draft::Sealed(_) | Draft::Text(_) | Draft::Json(_) | Draft::Link(_) => return,
+            Draft::Sealed(_) | Draft::Text(_) | Draft::Json(_) | Draft::Link(..) => return,
         };
         *self = opened;
     }
@@ -51,7 +53,7 @@ impl Draft {
             Draft::Sealed(values) => values.kind(),
             Draft::Text(_) => Kind::Text,
             Draft::Json(_) => Kind::Json,
-            Draft::Link(_) => Kind::Link,
+            Draft::Link(..) => Kind::Link,
         }
     }
 
@@ -59,7 +61,7 @@ impl Draft {
         let rows = match self {
             Draft::Sealed(values) => return values.rows(),
             Draft::Text(rows) | Draft::Json(rows) => rows.len(),
-            Draft::Link(rows) => rows.len(),
+            Draft::Link(rows, _) => rows.len(),
         };
         u32::try_from(rows).unwrap_or(u32::MAX)
     }
@@ -67,7 +69,7 @@ impl Draft {
     pub(super) fn sealed(&self) -> Option<&Values> {
         match self {
             Draft::Sealed(values) => Some(values),
-            Draft::Text(_) | Draft::Json(_) | Draft::Link(_) => None,
+            Draft::Text(_) | Draft::Json(_) | Draft::Link(..) => None,
         }
     }
 
@@ -83,7 +85,11 @@ impl Draft {
             Draft::Sealed(values) => values.clone(),
             Draft::Text(rows) => Values::Text(TextColumn::pack(rows.iter().map(Option::as_deref))?),
             Draft::Json(rows) => Values::Json(TextColumn::pack(rows.iter().map(Option::as_deref))?),
-            Draft::Link(rows) => Values::Link(LinkColumn::pack(rows.iter().map(|row| &**row))),
+            Draft::Link(rows, single) => {
+                // More than one document in a row is a list, whatever the field was.
+                let single = *single && rows.iter().all(|row| row.len() <= 1);
+                Values::Link(LinkColumn::pack(rows.iter().map(|row| &**row)).with_single(single))
+            }
         })
     }
 }

@@ -119,6 +119,28 @@ fn refuses_what_the_contract_refuses() {
 }
 
 #[test]
+fn a_field_of_one_document_stays_one() {
+    let check = |targets: Vec<u32>, expected: bool| {
+        let mut builder = DocumentListBuilder::new(Limits::default());
+        let root = builder.push_root().unwrap();
+        let child = builder.push_nested().unwrap();
+        builder.set_links("child", root, vec![child], true).unwrap();
+        let mut overlay = Overlay::new(builder.finish().unwrap(), &Limits::default());
+        overlay.append(1).unwrap();
+        overlay.set_link("child", 0, vec![targets]).unwrap();
+        let reply = overlay.commit().unwrap();
+        let is_single = match reply.column("child").unwrap().values() {
+            Values::Link(links) => links.is_single(),
+            _ => panic!("links"),
+        };
+        assert_eq!(is_single, expected);
+    };
+    check(vec![2], true);
+    check(vec![], true);
+    check(vec![1, 2], false);
+}
+
+#[test]
 fn hostile_links_end_in_an_error() {
     let mut cycle = overlay(&["a"]);
     cycle.append(2).unwrap();
@@ -129,6 +151,39 @@ fn hostile_links_end_in_an_error() {
     diamonds.append(30).unwrap();
     diamonds.set_link("chunks", 0, (1..31).map(|next| vec![next, next]).collect()).unwrap();
     assert_eq!(diamonds.commit(), Err(ArrangeError::TooManyDocuments { limit: Limits::default().documents }));
+}
+
+/// The reply may not be much larger than what a call may write, however little of it the call wrote itself.
+#[test]
+fn names_copies_and_dimensions_count_as_written() {
+    let check = |act: &dyn Fn(&mut Overlay), fits: bool| {
+        let limits = Limits { written_bytes: 10_000, ..Limits::default() };
+        let mut overlay = Overlay::new(list(&["a", &"b".repeat(1000)]), &limits);
+        act(&mut overlay);
+        let reply = overlay.commit();
+        let expected = (!fits).then_some(ArrangeError::TooManyBytes { limit: 10_000 });
+        assert_eq!(reply.err(), expected);
+    };
+    let long = "n".repeat(255);
+    let empty_texts = |overlay: &mut Overlay, name: &str| {
+        overlay.append(100).unwrap();
+        overlay.set_link("chunks", 0, vec![(2..102).collect()]).unwrap();
+        overlay.set_text_packed(name, 0, String::new(), vec![0; 102], vec![]).unwrap();
+    };
+    check(&|overlay| empty_texts(overlay, "n"), true);
+    check(&|overlay| empty_texts(overlay, &long), false);
+    check(&|overlay| overlay.select(vec![1; 9]).unwrap(), true);
+    check(&|overlay| overlay.select(vec![1; 12]).unwrap(), false);
+    check(&|overlay| overlay.select(vec![0, 1]).unwrap(), true);
+
+    let mut flat = overlay(&["a", "b"]);
+    flat.limits.written_bytes = 1000;
+    let tensor =
+        |shape: Vec<u32>| Tensor::new(crate::document::DType::Uint8, shape, vec![0; 200].into()).unwrap();
+    flat.set_stacked("flat", 0, tensor(vec![2, 100])).unwrap();
+    let mut shape = vec![1; 32];
+    (shape[0], shape[1]) = (2, 100);
+    assert_eq!(flat.set_stacked("deep", 0, tensor(shape)), Err(AccessError::TooLarge));
 }
 
 #[test]
