@@ -69,6 +69,8 @@ async fn attempt(stage: &StagePlan, mut call: ExecutorCall) -> Result<ExecutorRe
     match deadline {
         None => stage.client.call(call).await,
         Some(deadline) => match before(deadline, stage.client.call(call)).await {
+            // The executor saw one deadline and cannot know that it was the stage's own.
+            Some(Err(problem)) if is_late(&problem) && Some(deadline) != requested => Err(stage_late(stage)),
             Some(result) => result,
             None if Some(deadline) == requested => Err(request_late(stage)),
             None => Err(stage_late(stage)),
@@ -106,6 +108,11 @@ fn stage_late(stage: &StagePlan) -> Problem {
     let limit = stage.timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     let message = format!("executor `{}` did not answer within {limit} ms", stage.name);
     Problem::limit(LimitKind::WallTime, limit, message).with_hint("raise `timeout_send` of the executor")
+}
+
+/// Whether a call ended at the deadline it was given, not at a limit of the executor.
+fn is_late(problem: &Problem) -> bool {
+    problem.code() == ErrorCode::DeadlineExceeded && problem.limit_passed().is_none()
 }
 
 fn is_safe_to_retry(problem: &Problem) -> bool {

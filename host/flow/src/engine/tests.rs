@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use lockgate_domain::document::DocumentListBuilder;
 use lockgate_domain::{
-    ErrorCode, FlowSpec, FuelBudget, Limits, Parameters, RequestContext, RequestId, StageSpec, TenantName,
+    ErrorCode, ErrorSource, FlowSpec, FuelBudget, Limits, Parameters, RequestContext, RequestId, StageSpec,
+    TenantName,
 };
 use proptest::prelude::*;
 
@@ -290,16 +291,27 @@ async fn dropping_the_request_drops_the_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_end_in_time() {
-    let check = async |own: Option<u64>, asked: Option<u64>, expected: &str| {
-        let hang = ScriptedExecutor::new(&["/default"], vec![Step::Hang]);
+    let late = Problem::new(ErrorCode::DeadlineExceeded, "the executor saw a deadline");
+    let own_end = Step::After(Duration::from_millis(290), Box::new(Step::Fail(late)));
+    let check_step = async |step: Step, own: Option<u64>, asked: Option<u64>, expected: &str| {
+        let hang = ScriptedExecutor::new(&["/default"], vec![step]);
         let bench = Bench::new(vec![("a", &[], hang)]).with(0, |stage| stage.timeout_ms = own);
         let mut request = request("/x", list(&[("1", "")]));
         request.context.deadline = asked.map(|ms| now() + Duration::from_millis(ms));
         let reply = bench.run(request).await;
         let problem = reply.failure.unwrap();
         assert_eq!((problem.code(), problem.message()), (ErrorCode::DeadlineExceeded, expected));
-        assert_eq!(bench.executor("a").dropped(), 1);
+        let is_own = expected.contains("did not answer");
+        assert_eq!(problem.source(), if is_own { ErrorSource::Guest } else { ErrorSource::Client });
+        bench.executor("a").dropped()
     };
+    let check = async |own, asked, expected| {
+        assert_eq!(check_step(Step::Hang, own, asked, expected).await, 1);
+    };
+    // An executor that ends in time for its own message does not know whose deadline it was.
+    let own = "executor `a` did not answer within 300 ms";
+    assert_eq!(check_step(own_end.clone(), Some(300), Some(900), own).await, 0);
+    assert_eq!(check_step(own_end, None, Some(300), "the executor saw a deadline").await, 0);
     check(Some(300), None, "executor `a` did not answer within 300 ms").await;
     check(Some(300), Some(900), "executor `a` did not answer within 300 ms").await;
     check(Some(300), Some(200), "the request's deadline passed while executor `a` was working").await;
