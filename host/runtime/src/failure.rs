@@ -20,6 +20,9 @@ const MAX_FRAMES: usize = 20;
 const MAX_FRAME_BYTES: usize = 160;
 const MAX_MESSAGE_BYTES: usize = 2048;
 const MAX_DETAILS_BYTES: usize = 16 << 10;
+/// A component is described before it is anybody's executor, so no flow file can raise what it may use.
+const FIXED_LIMITS: &str =
+    "what `describe` may use is fixed: let it return a constant, and do the work in `init`";
 
 /// The epoch callback's word for "the time is over".
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -143,6 +146,9 @@ impl Failure {
         let mut problem = self.error.problem(&subject).with_digest(digest).with_backtrace(self.frames);
         if let Some(executor) = executor {
             problem = problem.with_executor(executor);
+        }
+        if executor.is_none() && problem.limit_passed().is_some() {
+            problem = problem.with_hint(FIXED_LIMITS);
         }
         match self.last_words {
             Some(words) if is_trap => problem.with_hint(format!("its last words: {words}")),

@@ -53,7 +53,9 @@ pub(super) fn screen(bytes: &[u8]) -> Result<Screened, Problem> {
         })?;
     }
     if pass.depth > 0 {
-        return Err(invalid("the component ends in the middle of a part".into()).with_hint("upload it again"));
+        return Err(
+            invalid("the component ends in the middle of a part".into()).with_hint("build or copy it again")
+        );
     }
     Ok(pass.screened)
 }
@@ -69,7 +71,7 @@ fn check_header(bytes: &[u8]) -> Result<(), Problem> {
         let hint = if text && bytes.trim_ascii_start().starts_with(b"(") {
             "this looks like the text format: run `wasm-tools parse` on it first"
         } else if text {
-            "this looks like a source file: build it first, for example with `lockgate executor build`"
+            "this looks like a source file: build it first, for example with `lockgate build`"
         } else {
             "a component starts with the four bytes 00 61 73 6d"
         };
@@ -84,7 +86,7 @@ fn check_header(bytes: &[u8]) -> Result<(), Problem> {
         }
         Some(_) => Err(invalid("the WebAssembly version is not one this host reads".into())),
         None => Err(invalid(format!("the component is cut off after {} bytes", bytes.len()))
-            .with_hint("upload it again")),
+            .with_hint("build or copy it again")),
     }
 }
 
@@ -289,7 +291,7 @@ fn bound(what: &str, count: u64, limit: u64) -> Result<(), Problem> {
 
 fn malformed(error: BinaryReaderError) -> Problem {
     invalid(format!("the component is damaged at byte {}: {}", error.offset(), escape(error.message(), 200)))
-        .with_hint("build or upload it again")
+        .with_hint("build or copy it again")
 }
 
 fn invalid(message: String) -> Problem {

@@ -89,7 +89,7 @@ pub(crate) fn judge(import: &str) -> Offered {
             format!("the component imports {shown:?}, which is no interface of a package"),
         );
         return Offered::No(problem.with_hint(
-            "build it for the world `lockgate:executor/executor-world`, for example with `lockgate executor build`",
+            "build it for the world `lockgate:executor/executor-world`, for example with `lockgate build`",
         ));
     };
     let offered = offered_version(&name);

@@ -108,6 +108,11 @@ impl InstancePool {
         &self.0.component
     }
 
+    /// The executor whose calls it takes.
+    pub fn executor(&self) -> &ExecutorName {
+        &self.0.executor
+    }
+
     /// Builds instances, `init` included, until there are `min`. Safe to call again when some were lost.
     pub async fn prewarm(&self) -> Result<(), Problem> {
         let inner = &self.0;
@@ -264,7 +269,9 @@ impl Inner {
             .with_executor(&self.executor)
             .with_digest(self.component.digest())
             .with_retry_after_ms(1000)
-            .with_hint("try again later, or raise the executor's `replicas` or `queue`")
+            .with_hint(
+                "try again later, or raise the executor's `replicas` or the `queue` of its `instances`",
+            )
     }
 
     fn deadline_problem(&self) -> Problem {

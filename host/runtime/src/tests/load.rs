@@ -114,6 +114,7 @@ fn descriptions_that_do_not_work() {
     let spins = Guest { describe: "(loop $l (br $l)) (unreachable)", ..Guest::calling(OK) };
     let problem = refused(&spins.bytes());
     assert_eq!(problem.limit_passed().map(|(kind, _)| kind), Some(LimitKind::Fuel), "{problem:?}");
+    assert!(problem.hint().is_some_and(|hint| hint.contains("is fixed")), "{problem:?}");
     let traps = Guest { describe: "(unreachable)", ..Guest::calling(OK) };
     check(&traps.bytes(), ErrorCode::GuestTrap, "unreachable", "");
     let reads = Guest { describe: "(drop (call $len)) (i32.const 8)", ..Guest::calling(OK) };
