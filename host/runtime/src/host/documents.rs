@@ -127,7 +127,8 @@ async fn emit(mut store: Host<'_>, rows: &[u32]) -> wasmtime::Result<Result<bool
         Err(
             CommitError::TooManyDocuments { .. }
             | CommitError::TooDeep { .. }
-            | CommitError::TextTooLarge { .. },
+            | CommitError::TextTooLarge { .. }
+            | CommitError::TooManyBytes { .. },
         ) => Ok(Err(AccessCase::TooLarge)),
     }
 }
