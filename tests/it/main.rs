@@ -12,6 +12,7 @@ mod grpc;
 mod isolation;
 mod jina;
 mod lifecycle;
+mod metrics;
 mod protocols;
 mod readme;
 mod refused_components;

@@ -7,6 +7,7 @@
 //! a peer that never reads holds memory that is accounted for, but no slot.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -25,6 +26,18 @@ pub(crate) struct Admission {
     slot_limit: u64,
     units: Arc<Semaphore>,
     byte_limit: u64,
+    refused: AtomicU64,
+}
+
+/// A look at the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AdmissionStats {
+    /// requests that are worked on
+    pub(crate) in_flight: u64,
+    /// bytes of requests and replies that are held, in whole units
+    pub(crate) bytes: u64,
+    /// requests refused so far; those of streams wait and are never refused
+    pub(crate) refused: u64,
 }
 
 /// One admitted request. Dropping it makes room for another.
@@ -49,21 +62,46 @@ impl Admission {
     pub(crate) fn new(requests: usize, bytes: u64) -> Self {
         let most = u64::try_from(Semaphore::MAX_PERMITS).unwrap_or(u64::MAX);
         let units = (bytes / UNIT).clamp(1, most.min(u64::from(u32::MAX)));
+        let requests = requests.min(Semaphore::MAX_PERMITS);
         Self {
-            slots: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
+            slots: Arc::new(Semaphore::new(requests)),
             slot_limit: u64::try_from(requests).unwrap_or(u64::MAX),
             units: Arc::new(Semaphore::new(usize::try_from(units).unwrap_or(usize::MAX))),
             byte_limit: units.saturating_mul(UNIT),
+            refused: AtomicU64::new(0),
         }
     }
 
     /// Refuses early, before a body is read, when there is no chance.
     pub(crate) fn precheck(&self) -> Result<(), Problem> {
-        if self.slots.available_permits() == 0 { Err(self.no_slot()) } else { Ok(()) }
+        if self.slots.available_permits() > 0 {
+            return Ok(());
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(self.no_slot())
     }
 
     /// Admits a request of `bytes` bytes or refuses it.
     pub(crate) fn admit(&self, bytes: usize) -> Result<Permit, Problem> {
+        self.try_admit(bytes).inspect_err(|_| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// What is at the door now.
+    pub(crate) fn stats(&self) -> AdmissionStats {
+        let taken = |limit: u64, semaphore: &Semaphore| {
+            limit.saturating_sub(u64::try_from(semaphore.available_permits()).unwrap_or(u64::MAX))
+        };
+        AdmissionStats {
+            in_flight: taken(self.slot_limit, &self.slots),
+            bytes: taken(self.byte_limit / UNIT, &self.units).saturating_mul(UNIT),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Admits a request if there is room now; not yet a refusal.
+    fn try_admit(&self, bytes: usize) -> Result<Permit, Problem> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_: TryAcquireError| self.no_slot())?;
         let bytes = self
             .units
@@ -151,7 +189,7 @@ impl<M: Send + 'static> Doorstep<M> {
 
     /// Gives the message back with its permit if there is room now, else keeps it until there is.
     pub(crate) fn admit(&mut self, admission: &Admission, message: M, bytes: usize) -> Option<(M, Permit)> {
-        if let Ok(permit) = admission.admit(bytes) {
+        if let Ok(permit) = admission.try_admit(bytes) {
             return Some((message, permit));
         }
         let wait = admission.wait(bytes);
@@ -185,7 +223,9 @@ mod tests {
         let refused = admission.admit(1).unwrap_err();
         assert_eq!(refused.limit_passed(), Some((LimitKind::Queue, 2)));
         assert_eq!((refused.http_status(), refused.retry_after_ms()), (503, Some(1000)));
+        assert_eq!(admission.stats(), AdmissionStats { in_flight: 2, bytes: 2048, refused: 2 });
         drop((first, second));
+        assert_eq!(admission.stats(), AdmissionStats { in_flight: 0, bytes: 0, refused: 2 });
         let large = admission.admit(1 << 30).unwrap();
         assert_eq!(admission.admit(1).unwrap_err().code(), ErrorCode::Overloaded);
         drop(large);
@@ -210,6 +250,7 @@ mod tests {
         let (_, first) = doorstep.admit(&admission, "first", 10).unwrap();
         assert!(doorstep.admit(&admission, "second", 10).is_none());
         assert!(!doorstep.is_free());
+        assert_eq!(admission.stats().refused, 0);
         assert!(futures_util::FutureExt::now_or_never(doorstep.admitted()).is_none());
         drop(first);
         assert_eq!(doorstep.admitted().await.0, "second");

@@ -6,6 +6,7 @@ use lockgate_domain::{ErrorCode, Problem};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::metrics::Metrics;
 use crate::options::GatewayOptions;
 use crate::routes::Routes;
 
@@ -15,6 +16,7 @@ pub(crate) struct Gate {
     pub(crate) options: GatewayOptions,
     pub(crate) routes: Routes,
     pub(crate) admission: Admission,
+    pub(crate) metrics: Metrics,
     /// Cancelled when connections are to finish.
     pub(crate) drain: CancellationToken,
     leaving: AtomicBool,
@@ -23,7 +25,14 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(options: GatewayOptions, routes: Routes) -> Self {
         let admission = Admission::new(options.max_concurrent_requests, options.max_buffered_bytes);
-        Self { options, routes, admission, drain: CancellationToken::new(), leaving: AtomicBool::new(false) }
+        Self {
+            options,
+            routes,
+            admission,
+            metrics: Metrics::default(),
+            drain: CancellationToken::new(),
+            leaving: AtomicBool::new(false),
+        }
     }
 
     /// From now on no new traffic is wanted; what comes is still served until the listener closes.
@@ -31,9 +40,14 @@ impl Gate {
         self.leaving.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the end has begun.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
     /// Whether new traffic is wanted, and if not, why.
     pub(crate) fn readiness(&self) -> Result<(), Problem> {
-        if self.leaving.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return Err(Problem::new(ErrorCode::Unavailable, "the gateway is draining")
                 .with_hint("send the request to another replica"));
         }

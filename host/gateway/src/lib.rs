@@ -16,6 +16,7 @@ mod grpc;
 mod http;
 mod in_flight;
 mod listener;
+mod metrics;
 mod options;
 mod routes;
 mod serve;
@@ -27,6 +28,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use lockgate_telemetry::page::Page;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +44,12 @@ impl Gateway {
     /// A gateway that serves whatever `routes` holds at the moment of each request.
     pub fn new(options: GatewayOptions, routes: Routes) -> Self {
         Self(Arc::new(gate::Gate::new(options, routes)))
+    }
+
+    /// Has `source` add its numbers to the page at `/metrics`, each time somebody asks. The first source stands.
+    pub fn with_metrics(self, source: Arc<dyn Fn(&mut Page) + Send + Sync>) -> Self {
+        self.0.metrics.set(source);
+        self
     }
 
     /// Serves until `shutdown` is cancelled, then drains: readiness turns, new connections are taken for

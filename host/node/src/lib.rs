@@ -7,6 +7,7 @@
 mod adapters;
 mod deploy;
 mod inspect;
+mod metrics;
 mod node;
 mod serving;
 mod signals;

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::deploy::{self, DeployError, Deployment, FlowSource, Pools, StageEvent};
 use crate::inspect::Inspection;
+use crate::metrics;
 use crate::serving::{PoolBook, Serving};
 
 /// Configuration of a node.
@@ -93,7 +94,8 @@ impl Node {
     /// Serves what is deployed on this socket, until the handle ends it.
     pub fn serve(&self, listener: TcpListener, options: GatewayOptions) -> io::Result<Serving> {
         let address = listener.local_addr()?;
-        let gateway = Gateway::new(options, self.0.routes.clone());
+        let metrics = metrics::source(self.0.pools.clone());
+        let gateway = Gateway::new(options, self.0.routes.clone()).with_metrics(metrics);
         Ok(Serving::start(gateway, listener, address, self.0.pools.clone()))
     }
 

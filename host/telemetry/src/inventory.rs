@@ -1,53 +1,151 @@
-//! Every metric name and attribute there is, in one place.
+//! Every metric that a host exports, in one place, as data.
 //!
-//! Names are dotted, lower-case and carry their unit; attributes take values from bounded sets only (never a request
-//! id, a path as sent, or a guest's text), so that a stranger cannot grow the number of series.
+//! A metric that is not in [`METRICS`] cannot get onto the page (see [`crate::page`]), and the reference in
+//! `host/docs/reference/metrics.md` lists exactly these. Labels take values from bounded sets only (never a request
+//! id, a path as sent, or a guest's text of any length), so that a stranger cannot grow the number of series.
 
-/// counter: requests answered, by protocol and outcome
-pub const REQUESTS: &str = "lockgate.requests";
-/// histogram, milliseconds: from the first byte of a request to its answer
-pub const REQUEST_DURATION_MS: &str = "lockgate.request.duration_ms";
-/// gauge: requests being worked on
-pub const REQUESTS_IN_FLIGHT: &str = "lockgate.requests.in_flight";
-/// counter: calls of executors, by executor and outcome
-pub const INVOCATIONS: &str = "lockgate.invocations";
-/// histogram, milliseconds: one call of an executor, waiting included
-pub const INVOCATION_DURATION_MS: &str = "lockgate.invocation.duration_ms";
-/// counter: fuel burned, by executor
-pub const FUEL: &str = "lockgate.fuel";
-/// gauge: live instances, by executor and state (`idle`, `busy`)
-pub const INSTANCES: &str = "lockgate.instances";
-/// gauge: requests waiting for an instance, by executor
-pub const QUEUE_LENGTH: &str = "lockgate.queue.length";
-/// histogram, milliseconds: how long a request waited for an instance
-pub const QUEUE_WAIT_MS: &str = "lockgate.queue.wait_ms";
-/// counter: instances retired, by executor and reason
-pub const RETIRED: &str = "lockgate.instances.retired";
-/// counter: plan swaps
-pub const SWAPS: &str = "lockgate.swaps";
+/// How a metric's value moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// only grows, and begins at zero again when what it counts is replaced
+    Counter,
+    /// what is now
+    Gauge,
+}
 
-/// attribute: name of the stage's executor
-pub const EXECUTOR: &str = "executor.name";
-/// attribute: `grpc`, `http` or `websocket`
-pub const PROTOCOL: &str = "protocol";
-/// attribute: `ok` or an error code of `lockgate_domain::ErrorCode`
-pub const OUTCOME: &str = "outcome";
-/// attribute: why an instance was retired
-pub const REASON: &str = "reason";
+impl Kind {
+    /// The word in the text format.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        }
+    }
+}
 
-/// All metrics, for the generated reference.
-pub const METRICS: &[&str] = &[
-    REQUESTS,
-    REQUEST_DURATION_MS,
+/// One exported metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// The name as Prometheus sees it.
+    pub name: &'static str,
+    /// How its value moves.
+    pub kind: Kind,
+    /// One line for people.
+    pub help: &'static str,
+    /// The names of its labels, in the order in which [`crate::page::Page::add`] takes their values.
+    pub labels: &'static [&'static str],
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Counter, help, labels }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, help, labels }
+}
+
+const NONE: &[&str] = &[];
+const EXECUTOR: &[&str] = &["executor"];
+const GUEST: &[&str] = &["executor", "name"];
+
+/// The gateway: requests admitted and not answered.
+pub const REQUESTS_IN_FLIGHT: Metric =
+    gauge("lockgate_requests_in_flight", NONE, "Requests that the gateway works on.");
+/// The gateway: bytes accounted for by admission.
+pub const BYTES_HELD: Metric =
+    gauge("lockgate_bytes_held", NONE, "Bytes of requests held until their replies have left, in whole KiB.");
+/// The gateway: requests turned away at the door.
+pub const REFUSED: Metric =
+    counter("lockgate_refused_total", NONE, "Requests refused at the door because the gateway was full.");
+/// The gateway: whether it is on its way out.
+pub const DRAINING: Metric = gauge("lockgate_draining", NONE, "1 while the gateway drains, else 0.");
+/// A pool: calls that reached a guest.
+pub const CALLS: Metric = counter("lockgate_calls_total", EXECUTOR, "Calls that reached a guest.");
+/// A pool: calls that cost an instance.
+pub const TRAPS: Metric = counter(
+    "lockgate_traps_total",
+    EXECUTOR,
+    "Calls after which the instance was thrown away: traps, limits, deadlines, callers that left.",
+);
+/// A pool: errors of the executor's own.
+pub const GUEST_ERRORS: Metric = counter(
+    "lockgate_guest_errors_total",
+    EXECUTOR,
+    "Calls that the executor answered with an error of its own.",
+);
+/// A pool: calls that found no instance.
+pub const SHED: Metric = counter(
+    "lockgate_shed_total",
+    EXECUTOR,
+    "Calls refused because the queue was full or the wait for an instance too long.",
+);
+/// A pool: fuel.
+pub const FUEL: Metric = counter("lockgate_fuel_total", EXECUTOR, "Fuel burned by calls that ended well.");
+/// A pool: instances built.
+pub const BUILT: Metric = counter("lockgate_instances_built_total", EXECUTOR, "Instances built.");
+/// A pool: instances retired after a good call.
+pub const RECYCLED: Metric = counter(
+    "lockgate_instances_recycled_total",
+    EXECUTOR,
+    "Sound instances retired after a call: fresh mode, number of calls, memory.",
+);
+/// A pool: instances retired for their age.
+pub const EXPIRED: Metric =
+    counter("lockgate_instances_expired_total", EXECUTOR, "Idle instances retired because nobody used them.");
+/// A pool: instances there are.
+pub const INSTANCES: Metric =
+    gauge("lockgate_instances", EXECUTOR, "Instances that exist or are being built.");
+/// A pool: instances without a call.
+pub const INSTANCES_IDLE: Metric = gauge("lockgate_instances_idle", EXECUTOR, "Instances without a call.");
+/// A pool: the queue.
+pub const WAITING: Metric = gauge("lockgate_waiting", EXECUTOR, "Calls that wait for an instance.");
+/// A guest's own counters.
+pub const GUEST_COUNTER: Metric =
+    counter("lockgate_guest_counter_total", GUEST, "Sum of what guests recorded in a counter of their own.");
+/// A guest's own gauges.
+pub const GUEST_GAUGE: Metric =
+    gauge("lockgate_guest_gauge", GUEST, "Last value that a guest recorded in a gauge of its own.");
+/// A guest's own histograms: their sum.
+pub const GUEST_OBSERVED: Metric = counter(
+    "lockgate_guest_observed_total",
+    GUEST,
+    "Sum of what guests recorded in a histogram of their own.",
+);
+/// A guest's own histograms: their number of records.
+pub const GUEST_OBSERVATIONS: Metric = counter(
+    "lockgate_guest_observations_total",
+    GUEST,
+    "How often guests recorded a value in a histogram of their own.",
+);
+/// What guests recorded in vain.
+pub const GUEST_DROPPED: Metric = counter(
+    "lockgate_guest_dropped_total",
+    EXECUTOR,
+    "Records of guests that were dropped for their name, value or number.",
+);
+
+/// All metrics, in the order of the page and of the reference.
+pub const METRICS: &[Metric] = &[
     REQUESTS_IN_FLIGHT,
-    INVOCATIONS,
-    INVOCATION_DURATION_MS,
+    BYTES_HELD,
+    REFUSED,
+    DRAINING,
+    CALLS,
+    TRAPS,
+    GUEST_ERRORS,
+    SHED,
     FUEL,
+    BUILT,
+    RECYCLED,
+    EXPIRED,
     INSTANCES,
-    QUEUE_LENGTH,
-    QUEUE_WAIT_MS,
-    RETIRED,
-    SWAPS,
+    INSTANCES_IDLE,
+    WAITING,
+    GUEST_COUNTER,
+    GUEST_GAUGE,
+    GUEST_OBSERVED,
+    GUEST_OBSERVATIONS,
+    GUEST_DROPPED,
 ];
 
 #[cfg(test)]
@@ -56,10 +154,32 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_well_formed() {
-        for (index, name) in METRICS.iter().enumerate() {
-            assert!(name.starts_with("lockgate."), "{name}");
-            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '_'), "{name}");
-            assert!(!METRICS[..index].contains(name), "{name} is there twice");
+        for (index, metric) in METRICS.iter().enumerate() {
+            let name = metric.name;
+            assert!(name.starts_with("lockgate_"), "{name}");
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}");
+            assert!(metric.help.ends_with('.') && !metric.help.contains(['\n', '\\']), "{name}");
+            assert!(METRICS[..index].iter().all(|other| other.name != name), "{name} is there twice");
         }
+    }
+
+    /// The rows of the reference's table, `name | kind | labels | help`.
+    fn rows(reference: &str) -> Vec<[String; 4]> {
+        let cells = |line: &str| {
+            let cells: Vec<_> =
+                line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect();
+            cells.try_into().unwrap_or_else(|cells| panic!("four cells, not {cells:?}"))
+        };
+        reference.lines().filter(|line| line.starts_with("| `")).map(cells).collect()
+    }
+
+    #[test]
+    fn the_reference_lists_exactly_these() {
+        let expected: Vec<[String; 4]> = METRICS
+            .iter()
+            .map(|m| [m.name.into(), m.kind.as_str().into(), m.labels.join(", "), m.help.into()])
+            .collect();
+        assert_eq!(rows(include_str!("../../docs/reference/metrics.md")), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! Logs and the inventory of metric names.
+//! Logs, the inventory of metrics, and the page that shows them.
 //!
 //! This crate decides how lines look and where they go (always standard error: standard output belongs to answers),
 //! never what is logged. It installs one subscriber per process and refuses a second one. What guests say arrives
@@ -6,6 +6,7 @@
 
 pub mod inventory;
 mod logging;
+pub mod page;
 
 pub use logging::{LogError, LogFormat, LogOptions, init};
 

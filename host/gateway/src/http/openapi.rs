@@ -39,6 +39,7 @@ pub(crate) fn describe<'a>(
         ("/readyz", "Whether the flow takes requests"),
         ("/dry_run", "The same in Jina's words"),
         ("/status", "What serves here"),
+        ("/metrics", "Numbers for a collector, in Prometheus' text format"),
     ] {
         let answers = json!({ "200": { "description": "yes" }, "503": { "description": "no" } });
         paths.insert(path.to_owned(), json!({ "get": { "summary": summary, "responses": answers } }));
@@ -57,13 +58,14 @@ pub(crate) fn describe<'a>(
 
 /// Whether an endpoint can be a path of its own; any can be asked for by `/post`.
 pub(crate) fn has_path(endpoint: &str) -> bool {
-    const RESERVED: [&str; 10] = [
+    const RESERVED: [&str; 11] = [
         "/",
         "/post",
         "/default",
         "/docs",
         "/dry_run",
         "/healthz",
+        "/metrics",
         "/openapi.json",
         "/readyz",
         "/status",

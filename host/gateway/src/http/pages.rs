@@ -1,4 +1,4 @@
-//! The pages beside the flow: readiness, status, the description of the API and a page to try it.
+//! The pages beside the flow: readiness, status, metrics, the description of the API and a page to try it.
 //!
 //! Everything is served from this binary; nothing is loaded from elsewhere, so the page works without a network.
 
@@ -8,10 +8,12 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use lockgate_domain::{ErrorCode, Problem};
+use lockgate_telemetry::page::MEDIA_TYPE;
 use serde_json::json;
 
 use super::{method_not_allowed, openapi, render_problem};
 use crate::gate::Gate;
+use crate::metrics;
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -31,6 +33,7 @@ pub(super) fn exists(path: &str) -> bool {
             | "/dry_run"
             | "/healthz"
             | "/readyz"
+            | "/metrics"
             | "/ws"
     )
 }
@@ -53,6 +56,7 @@ pub(super) fn answer(gate: &Gate, request: &Request<Incoming>) -> Response<Body>
             Ok(()) => page(JSON, r#"{"status":"ready"}"#),
             Err(problem) => render_problem(None, &problem),
         },
+        "/metrics" => page(MEDIA_TYPE, metrics::text(gate)),
         "/ws" => {
             let problem = Problem::new(ErrorCode::InvalidRequest, "this path is for WebSocket connections");
             let mut response = render_problem(None, &problem);

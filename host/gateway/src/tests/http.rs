@@ -136,6 +136,8 @@ async fn methods_and_pages() {
     check(Method::GET, "/docs", 200, "/docs/page.js").await;
     check(Method::GET, "/docs/page.js", 200, "use strict").await;
     check(Method::GET, "/docs/style.css", 200, "color-scheme").await;
+    check(Method::GET, "/metrics", 200, "lockgate_draining 0\n").await;
+    check(Method::POST, "/metrics", 405, "").await;
     check(Method::GET, "/ws", 426, "WebSocket").await;
     check(Method::HEAD, "/docs", 200, "").await;
     check(Method::GET, "/nothing", 404, r#""detail":"Not Found""#).await;
@@ -179,6 +181,12 @@ async fn a_full_house_sheds_and_recovers() {
     let (status, headers, _) = send(&host, Version::HTTP_11, Method::POST, "/upper", &[], refused).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(headers["retry-after"], "1");
+    let (_, headers, metrics) = send(&host, Version::HTTP_11, Method::GET, "/metrics", &[], "").await;
+    assert!(headers["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+    for line in ["lockgate_requests_in_flight 1", "lockgate_bytes_held 1024", "lockgate_refused_total 1"] {
+        assert!(metrics.lines().any(|other| other == line), "{line}: {metrics}");
+    }
     host.release(1);
     assert_eq!(waiting.await.0, StatusCode::OK);
     let (status, _) = post(&host, "/upper", &[], json!({ "data": [] })).await;

@@ -1,0 +1,56 @@
+//! What the node adds to the page at `/metrics`: the numbers of its pools.
+//!
+//! While a swap goes on, an executor has two pools, and the page shows their sum; when the old one has ended, its
+//! counts are gone, which a collector takes for a restart. Series are bounded: by the stages of the flow, and for
+//! names that guests choose by what the runtime keeps.
+
+use std::sync::Arc;
+
+use lockgate_runtime::{GuestMetric, InstancePool, MetricKind};
+use lockgate_telemetry::inventory::{
+    BUILT, CALLS, EXPIRED, FUEL, GUEST_COUNTER, GUEST_DROPPED, GUEST_ERRORS, GUEST_GAUGE, GUEST_OBSERVATIONS,
+    GUEST_OBSERVED, INSTANCES, INSTANCES_IDLE, RECYCLED, SHED, TRAPS, WAITING,
+};
+use lockgate_telemetry::page::Page;
+
+use crate::serving::{PoolBook, alive};
+
+/// Reads all pools that exist, each time it is asked.
+pub(crate) fn source(pools: PoolBook) -> Arc<dyn Fn(&mut Page) + Send + Sync> {
+    Arc::new(move |page| {
+        for executor in alive(&pools) {
+            add(page, executor.pool());
+        }
+    })
+}
+
+fn add(page: &mut Page, pool: &InstancePool) {
+    let (executor, stats) = (pool.executor().as_str(), pool.stats());
+    for (metric, value) in [
+        (CALLS, stats.calls),
+        (TRAPS, stats.traps),
+        (GUEST_ERRORS, stats.guest_errors),
+        (SHED, stats.shed),
+        (FUEL, stats.fuel),
+        (BUILT, stats.built),
+        (RECYCLED, stats.recycled),
+        (EXPIRED, stats.expired),
+        (INSTANCES, stats.live.into()),
+        (INSTANCES_IDLE, stats.idle.into()),
+        (WAITING, stats.waiting.into()),
+        (GUEST_DROPPED, stats.metrics_dropped),
+    ] {
+        page.add(&metric, &[executor], value as f64);
+    }
+    for (name, GuestMetric { kind, value, count }) in &stats.metrics {
+        let series = [executor, &**name];
+        match kind {
+            MetricKind::Counter => page.add(&GUEST_COUNTER, &series, *value),
+            MetricKind::Gauge => page.add(&GUEST_GAUGE, &series, *value),
+            MetricKind::Histogram => {
+                page.add(&GUEST_OBSERVED, &series, *value);
+                page.add(&GUEST_OBSERVATIONS, &series, *count as f64);
+            }
+        }
+    }
+}
