@@ -581,3 +581,6 @@ impl Serialize for Problem {
         map.end()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,66 @@ pub(super) const HOMES: &[(Table, &str)] = &[
 pub(super) fn rule(table: Table, key: &str) -> Option<Rule> {
     table.iter().find(|(name, _)| *name == key).map(|(_, rule)| *rule)
 }
+
+#[cfg(test)]
+mod tests {
+    use lockgate_domain::Limits;
+
+    use super::*;
+    use crate::yaml::tree::Value;
+    use crate::yaml::units::{self, Unit};
+
+    const PAGE: &str = include_str!("../../../docs/reference/flow.md");
+
+    /// Rows of all tables under a heading, without the tables' heads.
+    fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+        let after = PAGE.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no {heading}")).1;
+        let section = after.split("\n## ").next().unwrap();
+        let lines = section.lines().filter(|line| line.starts_with("| `"));
+        lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+    }
+
+    #[test]
+    fn the_reference_knows_every_key_and_no_other() {
+        let check = |heading: &str, table: Table| {
+            let rows = rows(heading);
+            let (taken, rest): (Vec<_>, Vec<_>) = table.iter().partition(|(_, rule)| *rule == Taken);
+            let keys = taken.iter().chain(&rest).map(|(key, _)| format!("`{key}`"));
+            let found: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+            assert_eq!(found, keys.collect::<Vec<_>>(), "{heading}");
+            for (row, (_, rule)) in rows.iter().zip(taken.iter().chain(&rest)) {
+                match rule {
+                    Taken => assert!(
+                        row.len() == 5 && row.iter().all(|cell| !cell.is_empty()),
+                        "{heading}: {row:?}"
+                    ),
+                    Ignored(reason) => assert_eq!(row[1..], ["ignored", reason]),
+                    Later => assert_eq!(row[1..], ["not yet", "remove it"]),
+                    Refused(hint) => assert_eq!(row[1..], ["refused", hint]),
+                }
+            }
+        };
+        check("The file", ROOT);
+        check("`with` and `gateway`", WITH);
+        check("An executor", EXECUTOR);
+        check("`instances`", INSTANCES);
+        check("`limits`", LIMITS);
+    }
+
+    #[test]
+    fn limits_are_those_of_the_domain_with_their_defaults() {
+        let names: Vec<&str> = LIMITS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, Limits::FIELDS);
+        let defaults = serde_json::to_value(Limits::default()).unwrap();
+        for row in rows("`limits`") {
+            let unit = match row[1] {
+                "count" => Unit::Count,
+                "size" => Unit::Bytes,
+                "time" => Unit::Time,
+                other => panic!("{other} is no unit"),
+            };
+            let told = units::parse(&Value::Text(row[2].trim_matches('`').to_owned()), unit);
+            assert_eq!(told, defaults[row[0].trim_matches('`')].as_u64(), "{row:?}");
+        }
+    }
+}
