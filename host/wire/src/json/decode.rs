@@ -19,8 +19,12 @@ pub(super) fn request(body: &[u8], limits: &Limits) -> Result<Request> {
             "send an object such as {\"data\": [{\"text\": \"hi\"}]}",
         ));
     }
+    // Checked once as a whole, which is much cheaper than text by text.
+    let body = std::str::from_utf8(body).map_err(|error| {
+        Fault::with_hint(format!("the body is not UTF-8: {error}"), "send blobs as base64")
+    })?;
     let mut documents = Draft::new(limits);
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let mut deserializer = serde_json::Deserializer::from_str(body);
     let envelope = RequestSeed(&mut documents)
         .deserialize(&mut deserializer)
         .and_then(|envelope| deserializer.end().map(|()| envelope));

@@ -132,6 +132,8 @@ fn what_cannot_be_read_is_named() {
     check(r#"{"data":[],"data":[]}"#, "more than one \"data\"");
     check(r#"{"parameters":[]}"#, "parameters: ");
     check(r#"{"data":[]} x"#, "trailing characters");
+    let latin1 = decode_request(b"{\"data\":[{\"text\":\"\xe9\"}]}", &Limits::default()).unwrap_err();
+    assert!(latin1.message().contains("not UTF-8"), "{}", latin1.message());
 }
 
 #[test]
