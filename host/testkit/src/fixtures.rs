@@ -85,6 +85,7 @@ fn built() -> &'static BTreeMap<String, PathBuf> {
 
 fn build() -> BTreeMap<String, PathBuf> {
     let _lock = lock("lockgate-fixtures");
+    add_target();
     let folders = guest_folders();
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["build", "--release", "--target", "wasm32-wasip2", "--message-format", "json"]);
@@ -106,6 +107,18 @@ fn build() -> BTreeMap<String, PathBuf> {
         );
     }
     components(&messages, &folders)
+}
+
+/// A toolchain that was there before the repository may lack the guests' target. Without rustup, cargo's own words say so.
+fn add_target() {
+    let rustup = |words: &[&str]| Command::new("rustup").args(words).current_dir(repository()).output();
+    let has_target = |output: &std::process::Output| {
+        String::from_utf8_lossy(&output.stdout).lines().any(|target| target == "wasm32-wasip2")
+    };
+    if rustup(&["target", "list", "--installed"]).is_ok_and(|output| !has_target(&output)) {
+        // Its failure shows in the build that follows, with what to do.
+        rustup(&["target", "add", "wasm32-wasip2"]).ok();
+    }
 }
 
 fn guest_folders() -> Vec<PathBuf> {
