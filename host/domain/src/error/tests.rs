@@ -8,16 +8,11 @@ const PAGE: &str = include_str!("../../../docs/reference/errors.md");
 fn rows(head: &str) -> Vec<Vec<String>> {
     let table = PAGE.split_once(&format!("\n| {head} |")).unwrap_or_else(|| panic!("no table of {head}s")).1;
     let lines = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let cells = |line: &str| -> Vec<String> {
-        let cells = line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', ""));
-        cells
-            .map(|cell| {
-                cell.strip_prefix('[')
-                    .and_then(|link| link.split(']').next())
-                    .map_or(cell.clone(), str::to_owned)
-            })
-            .collect()
+    let bare = |cell: &str| {
+        let cell = cell.trim().replace('`', "");
+        cell.strip_prefix('[').and_then(|link| link.split(']').next()).unwrap_or(&cell).to_owned()
     };
+    let cells = |line: &str| line.trim_matches('|').split('|').map(bare).collect();
     lines.map(cells).collect()
 }
 

@@ -379,6 +379,11 @@ fn graph_faults_have_places() {
         "  - {name: a, uses: a}\n  - {name: a, uses: a, needs: gateway}",
         "two executors are named `a` (line 4)",
     );
+    check("  - {name: a, uses: a}\n  - {name: a, uses: a}", "two executors are named `a` (line 4)");
+    check(
+        "  - {name: a, uses: a}\n  - {name: a, uses: a}\n  - {name: c, uses: c, needs: [d, c]}",
+        "two executors are named `a` (line 4)\nexecutor `c` needs `d`, which does not exist (line 5)\nexecutor `c` needs itself (line 5)",
+    );
     check(
         "  - {name: a, uses: a, needs: b}\n  - {name: b, uses: b}",
         "executors need each other in a circle: `a` needs `b` needs `a` (line 3): take one of these needs away",

@@ -1,4 +1,4 @@
-//! What is refused at upload, with which words, and what an accepted component says.
+//! What is refused when it is loaded, with which words, and what an accepted component says.
 
 use lockgate_domain::{ErrorCode, LimitKind};
 
@@ -36,7 +36,7 @@ fn bytes_that_are_no_component() {
     check(b"\0", invalid, "no WebAssembly", "00 61 73 6d");
     check(b"print('hi')", invalid, "no WebAssembly", "source file");
     check(b"(component)", invalid, "no WebAssembly", "text format");
-    check(b"\0asm", invalid, "cut off", "upload");
+    check(b"\0asm", invalid, "cut off", "copy it again");
     check(b"\0asm\x0a\0\x01\0", invalid, "version 10", "rebuild");
     check(&wat::parse_str("(module)").unwrap(), invalid, "core module", "component new");
     let wasip1 = r#"(module (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32))))"#;
