@@ -112,6 +112,7 @@ fn judge(answer: &http::Answer, problem: Option<&Value>, expected: &Expected) ->
         (Answer, None) => Ok(()),
         (Refusal(_, code, (name, value)), Some(problem)) => {
             same("code", &problem["code"], &json!(code))?;
+            same("source", &problem["source"], &json!("guest"))?;
             same("executor", &problem["executor"], &json!("hostile"))?;
             same("limit", &problem["limit"], &json!({ "name": name, "value": value }))
         }
