@@ -4,8 +4,8 @@ pub(crate) mod body;
 pub(crate) mod openapi;
 pub(crate) mod pages;
 
-use ::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use ::http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -27,9 +27,17 @@ pub(crate) async fn answer(gate: &Gate, request: Request<Incoming>) -> Response<
     if pages::exists(request.uri().path()) || !takes_requests(&request) {
         return method_not_allowed(request.uri().path());
     }
+    let version = request.version();
     match post(gate, request).await {
         Ok(response) => response,
-        Err(refusal) => render_problem(refusal.id.as_ref().map(RequestId::as_str), &refusal.problem),
+        Err(refusal) => {
+            let mut response = render_problem(refusal.id.as_ref().map(RequestId::as_str), &refusal.problem);
+            if version < Version::HTTP_2 && refusal.problem.code() == ErrorCode::RequestTooLarge {
+                // The rest of the body stays unread, so the connection ends: a client must not put its next request there.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
     }
 }
 
