@@ -57,8 +57,7 @@ async fn bodies_that_are_no_requests() {
     check(&deep, &[400, 422], invalid).await;
     check(&large, &[413], "request_too_large").await;
     for body in [chunks, number] {
-        // The connection before was ended with the body that was too large.
-        let answer = HttpClient::http1()
+        let answer = client
             .send(
                 http::Method::POST,
                 &host.url("/upper"),
