@@ -19,8 +19,18 @@ pub enum ErrorCode {
     InvalidRequest,
     /// The request is larger than the gateway takes.
     RequestTooLarge,
-    /// No such flow, path or method.
+    /// No such flow, path or method; or it is another tenant's.
     NotFound,
+    /// The caller did not say who it is, or not convincingly.
+    Unauthenticated,
+    /// The caller is known and may not do this.
+    PermissionDenied,
+    /// What is asked for contradicts what is there: in use, or there already as something else.
+    Conflict,
+    /// The object was changed since the caller read it.
+    PreconditionFailed,
+    /// The tenant has used up one of its quotas for now.
+    QuotaExceeded,
     /// The caller's deadline or the flow's time limit is over.
     DeadlineExceeded,
     /// The caller went away.
@@ -49,10 +59,15 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order of the reference.
-    pub const ALL: [ErrorCode; 15] = [
+    pub const ALL: [ErrorCode; 20] = [
         ErrorCode::InvalidRequest,
         ErrorCode::RequestTooLarge,
         ErrorCode::NotFound,
+        ErrorCode::Unauthenticated,
+        ErrorCode::PermissionDenied,
+        ErrorCode::Conflict,
+        ErrorCode::PreconditionFailed,
+        ErrorCode::QuotaExceeded,
         ErrorCode::DeadlineExceeded,
         ErrorCode::Cancelled,
         ErrorCode::GuestError,
@@ -73,6 +88,11 @@ impl ErrorCode {
             ErrorCode::InvalidRequest => "invalid_request",
             ErrorCode::RequestTooLarge => "request_too_large",
             ErrorCode::NotFound => "not_found",
+            ErrorCode::Unauthenticated => "unauthenticated",
+            ErrorCode::PermissionDenied => "permission_denied",
+            ErrorCode::Conflict => "conflict",
+            ErrorCode::PreconditionFailed => "precondition_failed",
+            ErrorCode::QuotaExceeded => "quota_exceeded",
             ErrorCode::DeadlineExceeded => "deadline_exceeded",
             ErrorCode::Cancelled => "cancelled",
             ErrorCode::GuestError => "guest_error",
@@ -94,6 +114,11 @@ impl ErrorCode {
             ErrorCode::InvalidRequest
             | ErrorCode::RequestTooLarge
             | ErrorCode::NotFound
+            | ErrorCode::Unauthenticated
+            | ErrorCode::PermissionDenied
+            | ErrorCode::Conflict
+            | ErrorCode::PreconditionFailed
+            | ErrorCode::QuotaExceeded
             | ErrorCode::DeadlineExceeded
             | ErrorCode::Cancelled
             | ErrorCode::InvalidFlow => ErrorSource::Client,
@@ -111,27 +136,38 @@ impl ErrorCode {
     pub fn grpc(self) -> GrpcCode {
         match self {
             ErrorCode::InvalidRequest | ErrorCode::InvalidFlow => GrpcCode::InvalidArgument,
-            ErrorCode::RequestTooLarge | ErrorCode::LimitExceeded | ErrorCode::Overloaded => {
-                GrpcCode::ResourceExhausted
-            }
+            ErrorCode::RequestTooLarge
+            | ErrorCode::LimitExceeded
+            | ErrorCode::Overloaded
+            | ErrorCode::QuotaExceeded => GrpcCode::ResourceExhausted,
             ErrorCode::NotFound => GrpcCode::NotFound,
+            ErrorCode::Unauthenticated => GrpcCode::Unauthenticated,
+            ErrorCode::Conflict => GrpcCode::AlreadyExists,
+            ErrorCode::PreconditionFailed => GrpcCode::Aborted,
             ErrorCode::DeadlineExceeded => GrpcCode::DeadlineExceeded,
             ErrorCode::Cancelled => GrpcCode::Cancelled,
             ErrorCode::GuestError => GrpcCode::Unknown,
             ErrorCode::GuestTrap | ErrorCode::ContractViolation | ErrorCode::HostFault => GrpcCode::Internal,
             ErrorCode::Unavailable => GrpcCode::Unavailable,
             ErrorCode::InvalidComponent => GrpcCode::FailedPrecondition,
-            ErrorCode::CapabilityDenied => GrpcCode::PermissionDenied,
+            ErrorCode::CapabilityDenied | ErrorCode::PermissionDenied => GrpcCode::PermissionDenied,
         }
     }
 
     /// Whether the same request may succeed if it is sent again later.
     pub fn retryable(self) -> bool {
         match self {
-            ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::HostFault => true,
+            ErrorCode::Overloaded
+            | ErrorCode::Unavailable
+            | ErrorCode::QuotaExceeded
+            | ErrorCode::HostFault => true,
             ErrorCode::InvalidRequest
             | ErrorCode::RequestTooLarge
             | ErrorCode::NotFound
+            | ErrorCode::Unauthenticated
+            | ErrorCode::PermissionDenied
+            | ErrorCode::Conflict
+            | ErrorCode::PreconditionFailed
             | ErrorCode::DeadlineExceeded
             | ErrorCode::Cancelled
             | ErrorCode::GuestError
@@ -150,6 +186,11 @@ impl ErrorCode {
             ErrorCode::InvalidRequest
             | ErrorCode::RequestTooLarge
             | ErrorCode::NotFound
+            | ErrorCode::Unauthenticated
+            | ErrorCode::PermissionDenied
+            | ErrorCode::Conflict
+            | ErrorCode::PreconditionFailed
+            | ErrorCode::QuotaExceeded
             | ErrorCode::Overloaded
             | ErrorCode::Unavailable
             | ErrorCode::InvalidComponent
@@ -292,11 +333,33 @@ pub enum LimitKind {
     Queue,
     /// bytes of one request message
     RequestBytes,
+    /// requests of a tenant in a second
+    RequestRate,
+    /// requests of a tenant that are worked on at once
+    ConcurrentRequests,
+    /// fuel of a tenant in a second
+    FuelRate,
+    /// fuel of a tenant in a calendar month
+    FuelMonth,
+    /// bytes of linear memory of all live instances of a tenant
+    TenantMemory,
+    /// bytes of the components that a tenant keeps
+    StoredBytes,
+    /// components that a tenant keeps
+    Components,
+    /// executors that a tenant has
+    Executors,
+    /// flows that a tenant has
+    Flows,
+    /// bytes that a tenant's executors send and receive over HTTP in a calendar month
+    Egress,
+    /// bytes that an executor keeps in its key-value store
+    KeyValueBytes,
 }
 
 impl LimitKind {
     /// All limits, in the order of the reference.
-    pub const ALL: [LimitKind; 14] = [
+    pub const ALL: [LimitKind; 25] = [
         LimitKind::Fuel,
         LimitKind::FlowFuel,
         LimitKind::WallTime,
@@ -311,6 +374,17 @@ impl LimitKind {
         LimitKind::Stack,
         LimitKind::Queue,
         LimitKind::RequestBytes,
+        LimitKind::RequestRate,
+        LimitKind::ConcurrentRequests,
+        LimitKind::FuelRate,
+        LimitKind::FuelMonth,
+        LimitKind::TenantMemory,
+        LimitKind::StoredBytes,
+        LimitKind::Components,
+        LimitKind::Executors,
+        LimitKind::Flows,
+        LimitKind::Egress,
+        LimitKind::KeyValueBytes,
     ];
 
     /// The condition that passing it in an executor is.
@@ -319,6 +393,16 @@ impl LimitKind {
             LimitKind::RequestBytes => ErrorCode::RequestTooLarge,
             LimitKind::Queue => ErrorCode::Overloaded,
             LimitKind::WallTime => ErrorCode::DeadlineExceeded,
+            LimitKind::RequestRate
+            | LimitKind::ConcurrentRequests
+            | LimitKind::FuelRate
+            | LimitKind::FuelMonth
+            | LimitKind::TenantMemory
+            | LimitKind::StoredBytes
+            | LimitKind::Components
+            | LimitKind::Executors
+            | LimitKind::Flows
+            | LimitKind::Egress => ErrorCode::QuotaExceeded,
             LimitKind::Fuel
             | LimitKind::FlowFuel
             | LimitKind::Memory
@@ -329,7 +413,8 @@ impl LimitKind {
             | LimitKind::Documents
             | LimitKind::Nesting
             | LimitKind::Columns
-            | LimitKind::Stack => ErrorCode::LimitExceeded,
+            | LimitKind::Stack
+            | LimitKind::KeyValueBytes => ErrorCode::LimitExceeded,
         }
     }
 
@@ -350,6 +435,17 @@ impl LimitKind {
             LimitKind::Stack => "stack_bytes",
             LimitKind::Queue => "queue",
             LimitKind::RequestBytes => "request_bytes",
+            LimitKind::RequestRate => "requests_per_second",
+            LimitKind::ConcurrentRequests => "concurrent_requests",
+            LimitKind::FuelRate => "fuel_per_second",
+            LimitKind::FuelMonth => "fuel_per_month",
+            LimitKind::TenantMemory => "instance_memory_bytes",
+            LimitKind::StoredBytes => "stored_bytes",
+            LimitKind::Components => "components",
+            LimitKind::Executors => "executors",
+            LimitKind::Flows => "flows",
+            LimitKind::Egress => "egress_bytes_per_month",
+            LimitKind::KeyValueBytes => "key_value_bytes",
         }
     }
 }
@@ -477,6 +573,7 @@ impl Problem {
         match self.0.code {
             ErrorCode::RequestTooLarge => 413,
             ErrorCode::Overloaded => 503,
+            ErrorCode::PreconditionFailed => 412,
             _ => self.0.grpc.http_status(),
         }
     }

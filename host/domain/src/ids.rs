@@ -54,6 +54,7 @@ macro_rules! name_type {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
+        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,63}$"))]
         pub struct $type(Arc<str>);
 
         impl $type {
@@ -107,11 +108,30 @@ name_type!(
 name_type!(
     /// Name of a tenant.
     TenantName, "a tenant name");
+name_type!(
+    /// Movable name of a revision of an executor.
+    TagName, "a tag");
+name_type!(
+    /// Name of a secret of a tenant.
+    SecretName, "a secret name");
+name_type!(
+    /// Name of a key with which a tenant signs components.
+    SigningKeyName, "a signing key name");
+name_type!(
+    /// Public part of an API key: what lists, audit log and revocation call it.
+    KeyId, "a key id");
 
 impl ExecutorName {
     /// The name that stands for the request itself where executors are named; no executor may have it.
     pub fn gateway() -> Self {
         Self("gateway".into())
+    }
+}
+
+impl TagName {
+    /// The tag that publishing moves unless it is told another one.
+    pub fn latest() -> Self {
+        Self("latest".into())
     }
 }
 
@@ -169,13 +189,33 @@ impl<'de> Deserialize<'de> for EndpointName {
 }
 
 /// SHA-256 of a component's bytes: what identifies it everywhere.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String, pattern = "^sha256:[0-9a-f]{64}$"))]
 pub struct ComponentDigest([u8; 32]);
+
+impl TryFrom<String> for ComponentDigest {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<ComponentDigest> for String {
+    fn from(digest: ComponentDigest) -> String {
+        digest.to_string()
+    }
+}
 
 impl ComponentDigest {
     /// Wraps a computed SHA-256.
     pub fn from_sha256(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     /// The 64 hexadecimal digits, without the `sha256:` prefix: used in file names.

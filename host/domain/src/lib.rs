@@ -3,20 +3,32 @@
 //! Everything here is plain data and pure functions of it: no clock, no IO, no async, no wasm. Every other crate
 //! depends on this one and this one on none, so a type belongs here only if two other crates speak of it.
 
+pub mod capability;
 pub mod document;
 pub mod error;
 pub mod fuel;
+pub mod hosting;
 pub mod ids;
 pub mod limits;
 pub mod manifest;
 pub mod request;
 pub mod spec;
+pub mod tenancy;
+pub mod timestamp;
+pub mod usage;
 
+pub use crate::capability::Capabilities;
 pub use crate::document::DocumentList;
 pub use crate::error::{ErrorCode, ErrorSource, GrpcCode, LimitKind, Problem};
 pub use crate::fuel::FuelBudget;
-pub use crate::ids::{ComponentDigest, EndpointName, ExecutorName, FlowName, RequestId, TenantName};
+pub use crate::ids::{
+    ComponentDigest, EndpointName, ExecutorName, FlowName, KeyId, RequestId, SecretName, SigningKeyName,
+    TagName, TenantName,
+};
 pub use crate::limits::Limits;
 pub use crate::manifest::Manifest;
 pub use crate::request::{Parameters, RequestContext};
 pub use crate::spec::{FlowSpec, StageSpec};
+pub use crate::tenancy::{Principal, Quota, Scope, Tenant};
+pub use crate::timestamp::Timestamp;
+pub use crate::usage::Usage;

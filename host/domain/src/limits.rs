@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Ceilings of one executor. All apply at once; the first that is passed ends the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Limits {
     /// Fuel of one call; about one unit per wasm instruction, plus a price per host call. `init` has the same.
     pub fuel: u64,

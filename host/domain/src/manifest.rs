@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::hosting::GoldenExample;
 use crate::ids::EndpointName;
 
 /// Self-description of a component.
@@ -26,6 +27,9 @@ pub struct Manifest {
     pub stateful: bool,
     /// What it answers to.
     pub endpoints: Vec<EndpointManifest>,
+    /// Input and expected output that its author ships with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<GoldenExample>,
 }
 
 /// One endpoint of a component.
@@ -71,6 +75,12 @@ pub enum ManifestError {
         /// endpoints given
         count: usize,
     },
+    /// Too many examples.
+    #[error("the manifest holds {count} examples, at most {limit} are run", limit = Manifest::MAX_EXAMPLES)]
+    TooManyExamples {
+        /// examples given
+        count: usize,
+    },
     /// The same endpoint twice.
     #[error("the manifest lists endpoint {0} twice")]
     DuplicateEndpoint(EndpointName),
@@ -81,6 +91,8 @@ impl Manifest {
     pub const MAX_BYTES: usize = 256 << 10;
     /// Most endpoints.
     pub const MAX_ENDPOINTS: usize = 256;
+    /// Most examples.
+    pub const MAX_EXAMPLES: usize = 64;
 
     /// Reads what `describe` returned.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
@@ -91,6 +103,9 @@ impl Manifest {
             .map_err(|error| ManifestError::Malformed { reason: error.to_string() })?;
         if manifest.endpoints.len() > Self::MAX_ENDPOINTS {
             return Err(ManifestError::TooManyEndpoints { count: manifest.endpoints.len() });
+        }
+        if manifest.examples.len() > Self::MAX_EXAMPLES {
+            return Err(ManifestError::TooManyExamples { count: manifest.examples.len() });
         }
         for (index, endpoint) in manifest.endpoints.iter().enumerate() {
             if manifest.endpoints.iter().take(index).any(|earlier| earlier.name == endpoint.name) {

@@ -2,6 +2,7 @@
 //!
 //! Whether the graph makes sense is the planner's question (`flow`), whether a component exists the host's (`node`).
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ids::{ExecutorName, FlowName};
@@ -86,7 +87,9 @@ impl Default for GatewaySpec {
 }
 
 /// Whether an instance serves one call or many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum InstanceMode {
     /// A new instance for each call: nothing of one call is there in the next.
     Fresh,

@@ -64,7 +64,7 @@ fn lists_are_whole() {
     assert!(is_ordered(ErrorCode::ALL.map(|code| code as usize).to_vec()));
     assert!(is_ordered(LimitKind::ALL.map(|kind| kind as usize).to_vec()));
     assert_eq!(ErrorCode::HostFault as usize + 1, ErrorCode::ALL.len());
-    assert_eq!(LimitKind::RequestBytes as usize + 1, LimitKind::ALL.len());
+    assert_eq!(LimitKind::KeyValueBytes as usize + 1, LimitKind::ALL.len());
 }
 
 #[test]

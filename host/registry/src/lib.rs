@@ -1,0 +1,1 @@
+//! What strangers hand in and own, and the one place that keeps it.
