@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use lockgate_domain::spec::{InstanceMode, PoolOptions, PoolSpec};
 use lockgate_domain::{
-    DocumentList, EndpointName, FlowSpec, FuelBudget, Limits, Parameters, RequestContext, RequestId,
-    TenantName,
+    DocumentList, EndpointName, FlowSpec, FuelBudget, Parameters, RequestContext, RequestId, TenantName,
 };
-use lockgate_runtime::{Component, InstancePool, Invocation, Runtime};
-use serde_json::{Map, json};
+use lockgate_runtime::{Component, InstancePool, Invocation, PoolSetup, Runtime};
+use serde_json::json;
 
 use crate::measure::{Contender, Row, Target, race};
 use crate::native;
@@ -36,7 +35,7 @@ pub(crate) fn pool(
     let spec = PoolSpec { min: Some(1), max: Some(max), mode: Some(mode), ..PoolSpec::default() };
     let options: PoolOptions = spec.resolve(false, 2);
     let name = "bench".parse().expect("a name");
-    InstancePool::new(runtime, component.clone(), name, Limits::default(), options, Map::new())
+    InstancePool::new(runtime, PoolSetup::new(name, component.clone(), options))
 }
 
 async fn call(pool: &InstancePool, endpoint: &EndpointName, documents: &DocumentList) -> DocumentList {

@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use lockgate_domain::Limits;
 use lockgate_domain::spec::{InstanceMode, PoolSpec};
-use lockgate_runtime::{Component, InstancePool, Runtime, RuntimeOptions};
-use serde_json::{Map, json};
+use lockgate_runtime::{Component, InstancePool, PoolSetup, Runtime, RuntimeOptions};
+use serde_json::json;
 
 use crate::measure::{Row, Target, median};
 
@@ -65,8 +64,7 @@ fn memory(tokio: &tokio::runtime::Runtime, bytes: &[u8], scratch: &Path) -> Row 
         let spec = PoolSpec { min: Some(count), max: Some(count), ..spec.clone() };
         let name = "memory".parse().expect("a name");
         let options = spec.resolve(false, 2);
-        let pool =
-            InstancePool::new(&runtime, component.clone(), name, Limits::default(), options, Map::new());
+        let pool = InstancePool::new(&runtime, PoolSetup::new(name, component.clone(), options));
         tokio.block_on(pool.prewarm()).expect("instances");
         pool
     };

@@ -13,7 +13,7 @@ use std::time::Duration;
 use lockgate_domain::spec::PoolOptions;
 use lockgate_domain::{ComponentDigest, ExecutorName, FlowSpec, Limits, Manifest, Problem, StageSpec};
 use lockgate_flow::client::ExecutorClient;
-use lockgate_runtime::{Component, InstancePool};
+use lockgate_runtime::{Component, InstancePool, PoolSetup};
 use serde_json::{Map, Value};
 
 use crate::adapters::PoolExecutor;
@@ -277,15 +277,12 @@ async fn warm(
     tell: &(dyn Fn(StageEvent<'_>) + Sync),
 ) -> Result<Arc<PoolExecutor>, DeployError> {
     tell(StageEvent::Warming(&spec.name));
-    let pool = InstancePool::new(
-        node.runtime(),
-        component,
-        spec.name.clone(),
-        setting.limits,
-        setting.pool,
-        setting.config.clone(),
-    );
-    let executor = Arc::new(PoolExecutor::new(pool));
+    let setup = PoolSetup {
+        limits: setting.limits,
+        configuration: setting.config.clone(),
+        ..PoolSetup::new(spec.name.clone(), component, setting.pool)
+    };
+    let executor = Arc::new(PoolExecutor::new(InstancePool::new(node.runtime(), setup)));
     executor
         .pool()
         .prewarm()

@@ -1,1 +1,5 @@
 //! What strangers hand in and own, and the one place that keeps it.
+
+mod validator;
+
+pub use crate::validator::ComponentValidator;

@@ -16,7 +16,7 @@ use lockgate_domain::spec::{InstanceMode, PoolOptions};
 use lockgate_domain::{
     DocumentList, EndpointName, FuelBudget, Limits, Parameters, RequestContext, RequestId, TenantName,
 };
-use lockgate_runtime::{InstancePool, Invocation, Runtime, RuntimeOptions};
+use lockgate_runtime::{InstancePool, Invocation, PoolSetup, Runtime, RuntimeOptions};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -65,8 +65,8 @@ fn pool(
         max_calls: None,
         recycle_memory_bytes: None,
     };
-    let (component, executor) = (component.clone(), "hop".parse()?);
-    Ok(InstancePool::new(runtime, component, executor, Limits::default(), options, Default::default()))
+    let setup = PoolSetup::new("hop".parse()?, component.clone(), options);
+    Ok(InstancePool::new(runtime, setup))
 }
 
 fn documents(count: u32) -> Result<DocumentList, Failure> {

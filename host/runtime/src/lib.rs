@@ -15,19 +15,25 @@ mod failure;
 mod host;
 mod instance;
 mod invocation;
+mod key_value;
 mod limiter;
 mod log;
+mod meter;
 mod metrics;
 mod pool;
 mod runtime;
+mod share;
 mod slots;
 mod state;
 
 pub use crate::component::{CompilerCommand, Component, GrantedBy, Import, compile_worker};
 pub use crate::invocation::{Inputs, Invocation, InvocationReply};
+pub use crate::key_value::{KeyValueError, KeyValueStore};
+pub use crate::meter::{CallMeter, NoMeter};
 pub use crate::metrics::{GuestMetric, MetricKind};
-pub use crate::pool::{InstancePool, PoolStats};
+pub use crate::pool::{InstancePool, PoolSetup, PoolStats};
 pub use crate::runtime::{Runtime, RuntimeOptions};
+pub use crate::share::TenantShare;
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use lockgate_domain::{
     TenantName,
 };
 
-use crate::{Component, InstancePool, Invocation, Runtime, RuntimeOptions};
+use crate::{Component, InstancePool, Invocation, PoolSetup, Runtime, RuntimeOptions};
 use guest::Guest;
 
 /// One runtime for all tests, as in the host.
@@ -44,7 +44,8 @@ fn options(mode: InstanceMode, max: u32) -> PoolOptions {
 
 fn pool_with(guest: &Guest, limits: Limits, options: PoolOptions) -> InstancePool {
     let configuration = serde_json::json!({"greeting": "hi"}).as_object().unwrap().clone();
-    InstancePool::new(&RUNTIME, load(guest), "ex".parse().unwrap(), limits, options, configuration)
+    let setup = PoolSetup::new("ex".parse().unwrap(), load(guest), options);
+    InstancePool::new(&RUNTIME, PoolSetup { limits, configuration, ..setup })
 }
 
 fn pool(guest: &Guest) -> InstancePool {

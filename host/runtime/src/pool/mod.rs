@@ -7,16 +7,17 @@
 //! the one place where it returns or is retired, whatever became of the call.
 
 mod lease;
+mod setup;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use lockgate_domain::spec::{InstanceMode, PoolOptions};
-use lockgate_domain::{ErrorCode, ExecutorName, LimitKind, Limits, Problem};
-use serde_json::{Map, Value};
+use lockgate_domain::{ErrorCode, ExecutorName, LimitKind, Problem};
 
 use self::lease::{Desk, Entry, Lease};
+pub use self::setup::PoolSetup;
 use crate::component::Component;
 use crate::instance::Instance;
 use crate::invocation::{Invocation, InvocationReply};
@@ -85,14 +86,8 @@ pub struct PoolStats {
 
 impl InstancePool {
     /// An empty pool.
-    pub fn new(
-        runtime: &Runtime,
-        component: Arc<Component>,
-        executor: ExecutorName,
-        limits: Limits,
-        options: PoolOptions,
-        configuration: Map<String, Value>,
-    ) -> Self {
+    pub fn new(runtime: &Runtime, setup: PoolSetup) -> Self {
+        let PoolSetup { executor, component, limits, options, configuration, .. } = setup;
         let setting = Setting::new(Some(executor.clone()), component.digest(), limits, configuration);
         let options =
             PoolOptions { max: options.max.max(1), min: options.min.min(options.max.max(1)), ..options };

@@ -156,25 +156,14 @@ async fn a_full_engine_makes_pools_wait() {
     let limits = Limits { wall_time_ms: 50, ..Limits::default() };
     let make = |name: &str| {
         let options = options(InstanceMode::Reused, 2);
-        InstancePool::new(
-            &runtime,
-            component.clone(),
-            name.parse().unwrap(),
-            limits,
-            options,
-            Default::default(),
-        )
+        let setup = PoolSetup::new(name.parse().unwrap(), component.clone(), options);
+        InstancePool::new(&runtime, PoolSetup { limits, ..setup })
     };
     let (one, two) = (make("one"), make("two"));
     let spinning = Guest::calling(SPIN);
-    let busy = InstancePool::new(
-        &runtime,
-        runtime.load(&spinning.bytes()).unwrap(),
-        "busy".parse().unwrap(),
-        Limits::default(),
-        options(InstanceMode::Reused, 1),
-        Default::default(),
-    );
+    let spinning = runtime.load(&spinning.bytes()).unwrap();
+    let setup = PoolSetup::new("busy".parse().unwrap(), spinning, options(InstanceMode::Reused, 1));
+    let busy = InstancePool::new(&runtime, setup);
     let mut tasks = tokio::task::JoinSet::new();
     let call = busy.clone();
     let handle = tasks.spawn(async move { call.invoke(invocation()).await.map(|_| ()) });
