@@ -1,7 +1,7 @@
 //! What the control API needs of the part of the host that serves: the consumer's trait.
 
 use futures_util::future::BoxFuture;
-use lockgate_domain::hosting::{ExampleOutcome, RevisionSpec, ShadowReport};
+use lockgate_domain::hosting::{ExampleOutcome, ExecutorReference, RevisionSpec, ShadowReport};
 use lockgate_domain::{ExecutorName, FlowName, Problem, TenantName};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -66,9 +66,23 @@ pub trait Serving: Send + Sync {
         spec: &'a RevisionSpec,
     ) -> BoxFuture<'a, Result<Vec<ExampleOutcome>, Problem>>;
 
+    /// Reads a flow's YAML and plans it: every fault at once, nothing is changed. It says which executors the flow names;
+    /// whether the tenant has them is the registry's to know. Quick and without waiting: the text is bounded by the caller.
+    fn check_flow(
+        &self,
+        tenant: &TenantName,
+        flow: &FlowName,
+        yaml: &str,
+    ) -> Result<Vec<ExecutorReference>, Problem>;
+
     /// Makes traffic follow the registry. When it returns, the next request sees the change; requests in progress finish
     /// as they began. A failure leaves traffic as it was.
     fn apply<'a>(&'a self, tenant: &'a TenantName, change: Change) -> BoxFuture<'a, Result<(), Problem>>;
+
+    /// Whether the serving side takes traffic, and if not, why: `/readyz` of the control API says it.
+    fn readiness(&self) -> Result<(), Problem> {
+        Ok(())
+    }
 
     /// What a shadow's comparison has given so far; none if the executor has no shadow.
     fn shadow_report(&self, tenant: &TenantName, executor: &ExecutorName) -> Option<ShadowReport>;
