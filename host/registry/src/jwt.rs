@@ -206,3 +206,6 @@ fn refused(why: &str) -> Problem {
     Problem::new(ErrorCode::Unauthenticated, format!("the JSON Web Token is refused: {why}"))
         .with_hint("ask its issuer for another one")
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,9 @@
 
 pub mod access;
 pub mod jwt;
+pub mod oci;
+pub mod signature;
 mod validator;
+pub mod vault;
 
 pub use crate::validator::ComponentValidator;

@@ -99,6 +99,9 @@ fn cannot_use(path: &Path, why: &str) -> Problem {
 }
 
 fn from_pem(bytes: &[u8]) -> Result<VerifyingKey, &'static str> {
+    if bytes.windows(b"PRIVATE KEY".len()).any(|part| part == b"PRIVATE KEY") {
+        return Err("it is a private key; it stays with the issuer, and the host needs the public one");
+    }
     if let Ok(key) = DecodingKey::from_rsa_pem(bytes) {
         // The modulus is the larger part of this encoding.
         let length = key.try_get_as_bytes().map_or(0, <[u8]>::len);
@@ -176,7 +179,9 @@ fn from_jwk(jwk: &Jwk) -> Result<Option<VerifyingKey>, String> {
             EllipticCurve::P384 => vec![Algorithm::ES384],
             _ => return Ok(None),
         },
-        AlgorithmParameters::OctetKeyPair(_) => vec![Algorithm::EdDSA],
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            vec![Algorithm::EdDSA]
+        }
         _ => return Ok(None),
     };
     if let Some(said) = &jwk.common.key_algorithm {
@@ -187,10 +192,17 @@ fn from_jwk(jwk: &Jwk) -> Result<Option<VerifyingKey>, String> {
         }
     }
     let key = DecodingKey::from_jwk(jwk).map_err(|error| format!("key {shown:?} cannot be read: {error}"))?;
-    if let DecodingKeyKind::RsaModulusExponent { n, .. } = key.kind()
-        && n.iter().skip_while(|byte| **byte == 0).count() < MIN_RSA_BYTES
-    {
-        return Err(format!("key {shown:?} is an RSA key of less than 2048 bits"));
+    match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, .. } => {
+            if n.iter().skip_while(|byte| **byte == 0).count() < MIN_RSA_BYTES {
+                return Err(format!("key {shown:?} is an RSA key of less than 2048 bits"));
+            }
+        }
+        DecodingKeyKind::SecretOrDer(bytes) => {
+            if algorithms == [Algorithm::EdDSA] && bytes.len() != 32 {
+                return Err(format!("key {shown:?} is no Ed25519 key"));
+            }
+        }
     }
     Ok(Some(VerifyingKey { id, key, algorithms }))
 }
