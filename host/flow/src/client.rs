@@ -52,8 +52,13 @@ pub struct ExecutorReply {
 
 /// Something that can be called as an executor.
 pub trait ExecutorClient: Send + Sync {
-    /// What it says about itself.
-    fn manifest(&self) -> &Manifest;
+    /// What it says about itself now. Whoever asks again after a swap may get another one; as long as nothing was
+    /// swapped it is the same allocation, so that what was made of it can be kept.
+    fn manifest(&self) -> Arc<Manifest>;
+
+    /// The endpoint that serves a request for `wanted` now; none if the executor is passed by. Asked for every request
+    /// and every stage.
+    fn resolve(&self, wanted: &EndpointName) -> Option<EndpointName>;
 
     /// Calls it. Dropping the future stops the guest.
     fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>>;

@@ -100,10 +100,10 @@ impl FlowEngine {
 }
 
 /// The endpoint that a stage would be called at; none if it is passed by.
-fn route<'a>(stage: &'a StagePlan, request: &FlowRequest) -> Option<&'a EndpointName> {
+fn route(stage: &StagePlan, request: &FlowRequest) -> Option<EndpointName> {
     match &request.target_executor {
         Some(target) if !target.matches(&stage.name) => None,
-        _ => stage.client.manifest().resolve(&request.endpoint).map(|endpoint| &endpoint.name),
+        _ => stage.client.resolve(&request.endpoint),
     }
 }
 

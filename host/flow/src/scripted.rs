@@ -53,7 +53,7 @@ impl fmt::Debug for Step {
 /// An executor with a script.
 #[derive(Debug)]
 pub struct ScriptedExecutor {
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     /// One step per call; the last one is repeated.
     steps: Vec<Step>,
     fuel: u64,
@@ -75,10 +75,10 @@ impl ScriptedExecutor {
             })
         };
         Self {
-            manifest: Manifest {
+            manifest: Arc::new(Manifest {
                 endpoints: endpoints.iter().filter_map(endpoint).collect(),
                 ..Manifest::default()
-            },
+            }),
             steps,
             fuel: 0,
             calls: Mutex::default(),
@@ -127,8 +127,12 @@ impl ScriptedExecutor {
 }
 
 impl ExecutorClient for ScriptedExecutor {
-    fn manifest(&self) -> &Manifest {
-        &self.manifest
+    fn manifest(&self) -> Arc<Manifest> {
+        self.manifest.clone()
+    }
+
+    fn resolve(&self, wanted: &EndpointName) -> Option<EndpointName> {
+        self.manifest.resolve(wanted).map(|endpoint| endpoint.name.clone())
     }
 
     fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {

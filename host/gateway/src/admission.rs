@@ -6,6 +6,7 @@
 //! A slot covers the work and is free when the work is done; the bytes stay counted until the reply has left, so that
 //! a peer that never reads holds memory that is accounted for, but no slot.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,9 +48,14 @@ pub(crate) struct Permit {
     bytes: BytesPermit,
 }
 
-/// The bytes of one request, held until its reply has left.
-#[derive(Debug)]
-pub(crate) struct BytesPermit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+/// What is held of one request until its reply has left: its bytes, and whatever the door wants held.
+pub(crate) struct BytesPermit {
+    _units: OwnedSemaphorePermit,
+    _guard: Option<Guard>,
+}
+
+/// What a [`Visit`](crate::Visit) holds.
+pub(crate) type Guard = Box<dyn Send>;
 
 /// An encoded reply that stays accounted for until its last byte was handed to the socket.
 #[derive(Debug)]
@@ -108,7 +114,7 @@ impl Admission {
             .clone()
             .try_acquire_many_owned(self.units_of(bytes))
             .map_err(|_: TryAcquireError| self.no_bytes())?;
-        Ok(Permit { _slot: slot, bytes: BytesPermit(bytes) })
+        Ok(Permit::new(slot, bytes))
     }
 
     /// Admits a request of a stream as soon as there is room. Pending for ever once the semaphores are closed, which
@@ -117,7 +123,7 @@ impl Admission {
         let (slots, units, count) = (self.slots.clone(), self.units.clone(), self.units_of(bytes));
         async move {
             match (slots.acquire_owned().await, units.acquire_many_owned(count).await) {
-                (Ok(slot), Ok(bytes)) => Permit { _slot: slot, bytes: BytesPermit(bytes) },
+                (Ok(slot), Ok(bytes)) => Permit::new(slot, bytes),
                 _ => std::future::pending().await,
             }
         }
@@ -154,9 +160,20 @@ impl Admission {
 }
 
 impl Permit {
-    /// The work is done and another request may start. What is left are the bytes, until the reply has left.
-    pub(crate) fn into_bytes(self) -> BytesPermit {
-        self.bytes
+    fn new(slot: OwnedSemaphorePermit, units: OwnedSemaphorePermit) -> Self {
+        Self { _slot: slot, bytes: BytesPermit { _units: units, _guard: None } }
+    }
+
+    /// The work is done and another request may start. What is left are the bytes and the door's guard, until the
+    /// reply has left.
+    pub(crate) fn into_bytes(self, guard: Option<Guard>) -> BytesPermit {
+        BytesPermit { _guard: guard, ..self.bytes }
+    }
+}
+
+impl fmt::Debug for BytesPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BytesPermit")
     }
 }
 
@@ -235,7 +252,7 @@ mod tests {
     #[test]
     fn bytes_outlive_the_slot() {
         let admission = Admission::new(1, 1024);
-        let reply = admission.admit(1024).unwrap().into_bytes().account_for(b"reply".to_vec());
+        let reply = admission.admit(1024).unwrap().into_bytes(None).account_for(b"reply".to_vec());
         assert!(admission.precheck().is_ok());
         assert!(admission.admit(1).is_err());
         assert_eq!(reply, "reply");

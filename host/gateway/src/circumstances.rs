@@ -154,6 +154,7 @@ fn is_private(name: &str) -> bool {
             | "transfer-encoding"
             | "upgrade"
     ) || name.starts_with("grpc-")
+        || name.starts_with("lockgate-")
         || name.starts_with("sec-")
 }
 

@@ -1,6 +1,7 @@
 //! The first thing a request meets: which protocol is it?
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::http::{Request, Response};
@@ -27,14 +28,15 @@ impl Front {
     pub(crate) async fn answer(
         self,
         pending: PendingSession,
+        peer: IpAddr,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         if grpc::is_wanted(&request) {
-            self.grpc.answer(request).await
+            self.grpc.answer(peer, request).await
         } else if websocket::is_wanted(&request) {
-            Ok(websocket::shake_hands(&self.gate, &pending, request))
+            Ok(websocket::shake_hands(&self.gate, &pending, peer, request))
         } else {
-            Ok(http::answer(&self.gate, request).await)
+            Ok(http::answer(&self.gate, peer, request).await)
         }
     }
 }

@@ -1,20 +1,21 @@
 //! What all connections of one gateway share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lockgate_domain::{ErrorCode, Problem};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::door::Door;
 use crate::metrics::Metrics;
 use crate::options::GatewayOptions;
-use crate::routes::Routes;
 
 /// The shared state of one gateway.
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) options: GatewayOptions,
-    pub(crate) routes: Routes,
+    pub(crate) door: Arc<dyn Door>,
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
     /// Cancelled when connections are to finish.
@@ -23,11 +24,11 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(options: GatewayOptions, routes: Routes) -> Self {
+    pub(crate) fn new(options: GatewayOptions, door: Arc<dyn Door>) -> Self {
         let admission = Admission::new(options.max_concurrent_requests, options.max_buffered_bytes);
         Self {
             options,
-            routes,
+            door,
             admission,
             metrics: Metrics::default(),
             drain: CancellationToken::new(),
@@ -51,6 +52,6 @@ impl Gate {
             return Err(Problem::new(ErrorCode::Unavailable, "the gateway is draining")
                 .with_hint("send the request to another replica"));
         }
-        self.routes.resolve().map(|_| ())
+        self.door.readiness()
     }
 }

@@ -9,13 +9,16 @@ mod health;
 mod status;
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use ::http::header::CONTENT_TYPE;
 use ::http::{Request, Response};
 use bytes::Bytes;
 use hyper::body::Incoming;
-use lockgate_domain::{ErrorCode, Problem};
+use lockgate_domain::{ErrorCode, Manifest, Problem};
 use lockgate_wire::{envelope, grpc as wire, proto};
 use prost::Message;
 use tonic::body::Body;
@@ -29,11 +32,14 @@ use tower::{ServiceExt, service_fn};
 use self::codec::ReplyCodec;
 use self::health::Health;
 use self::status::{status_of, status_of_refusal};
+use crate::admission::{BytesPermit, Guard};
+use crate::approach::{Address, knock};
 use crate::circumstances::{Arrival, Circumstances};
+use crate::door::{Visit, Visitor};
 use crate::gate::Gate;
 use crate::http::body;
 use crate::http::pages::status_entries;
-use crate::serve::{Refusal, serve_request};
+use crate::serve::{Answer, Refusal, is_about_one_message, serve_request};
 
 /// How tonic says that a message is too large; nothing else of ours says so.
 const OUT_OF_RANGE: &str = "11";
@@ -77,67 +83,160 @@ impl Services {
     /// Answers one request.
     pub(crate) async fn answer(
         self,
+        peer: IpAddr,
         request: Request<Incoming>,
     ) -> Result<Response<axum::body::Body>, Infallible> {
+        if request.uri().path().starts_with("/grpc.") {
+            return self.beside.oneshot(request).await;
+        }
         let gate = self.gate;
-        let response = match request.uri().path() {
-            "/jina.JinaSingleDataRequestRPC/process_single_data" => single(gate, request).await,
-            "/jina.JinaRPC/Call" => stream(gate, request).await,
-            "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery" => {
-                reply_once(&gate, request, discover_endpoints).await
-            }
-            "/jina.JinaGatewayDryRunRPC/dry_run" => reply_once(&gate, request, dry_run).await,
-            "/jina.JinaInfoRPC/_status" => reply_once(&gate, request, info).await,
-            path if path.starts_with("/grpc.") => return self.beside.oneshot(request).await,
-            path => Status::unimplemented(format!("there is no method {path} here")).into_http(),
+        let (visitor, method) = match receive(&gate, &request, peer) {
+            Ok(received) => received,
+            Err(status) => return Ok(status.into_http()),
+        };
+        let response = match method {
+            Method::Single => return Ok(single(&gate, &*visitor, request).await),
+            Method::Stream => stream(gate, visitor, request).await,
+            Method::DiscoverEndpoints => reply_once(&gate, visitor, request, discover_endpoints).await,
+            Method::DryRun => reply_once(&gate, visitor, request, dry_run).await,
+            Method::Info => reply_once(&gate, visitor, request, info).await,
         };
         Ok(response.map(axum::body::Body::new))
     }
 }
 
-async fn single(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Body> {
-    let limit = gate.options.max_message_bytes;
-    let mut grpc = protocol(&gate);
-    let method = service_fn(move |request| {
-        let gate = gate.clone();
-        async move { process_single_data(&gate, request).await.map(tonic::Response::new) }
-    });
-    let response = grpc.unary(method, request).await;
-    if response.headers().get(Status::GRPC_STATUS).is_some_and(|code| code == OUT_OF_RANGE) {
-        return status_of(&body::too_large(limit)).into_http();
+/// What is served here beside gRPC's own services.
+#[derive(Debug, Clone, Copy)]
+enum Method {
+    Single,
+    Stream,
+    DiscoverEndpoints,
+    DryRun,
+    Info,
+}
+
+impl Method {
+    fn of(path: &str) -> Option<Self> {
+        match path {
+            "/jina.JinaSingleDataRequestRPC/process_single_data" => Some(Self::Single),
+            "/jina.JinaRPC/Call" => Some(Self::Stream),
+            "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery" => Some(Self::DiscoverEndpoints),
+            "/jina.JinaGatewayDryRunRPC/dry_run" => Some(Self::DryRun),
+            "/jina.JinaInfoRPC/_status" => Some(Self::Info),
+            _ => None,
+        }
     }
-    response
+}
+
+/// Lets the caller in, before anything of the message is read.
+fn receive(
+    gate: &Gate,
+    request: &Request<Incoming>,
+    peer: IpAddr,
+) -> Result<(Arc<dyn Visitor>, Method), Status> {
+    let address = Address::of(request.uri().path()).map_err(|problem| status_of(&problem))?;
+    let Some(method) = Method::of(address.path) else {
+        return Err(Status::unimplemented(format!("there is no method {} here", address.path)));
+    };
+    let visitor = knock(&*gate.door, request.headers(), &address, peer);
+    Ok((visitor.map_err(|problem| status_of(&problem))?, method))
+}
+
+/// A reply's body, and what is held until it has left.
+struct Held {
+    body: Body,
+    _bytes: Option<BytesPermit>,
+}
+
+impl hyper::body::Body for Held {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+async fn single(
+    gate: &Gate,
+    visitor: &dyn Visitor,
+    request: Request<Incoming>,
+) -> Response<axum::body::Body> {
+    let held = Mutex::new(None);
+    let method = service_fn(|request| async {
+        let (reply, bytes) = process_single_data(gate, visitor, request).await?;
+        *held.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
+        Ok(tonic::Response::new(reply))
+    });
+    let response = protocol(gate).unary(method, request).await;
+    if response.headers().get(Status::GRPC_STATUS).is_some_and(|code| code == OUT_OF_RANGE) {
+        let status = status_of(&body::too_large(gate.options.max_message_bytes));
+        return status.into_http();
+    }
+    let bytes = held.into_inner().unwrap_or_else(PoisonError::into_inner);
+    response.map(|body| axum::body::Body::new(Held { body, _bytes: bytes }))
 }
 
 /// Decodes, serves, encodes.
 async fn process_single_data(
     gate: &Gate,
+    visitor: &dyn Visitor,
     request: tonic::Request<Bytes>,
-) -> Result<proto::DataRequestProto, Status> {
+) -> Result<(proto::DataRequestProto, BytesPermit), Status> {
     let arrival = Arrival::now();
     let circumstances =
         Circumstances::of(request.metadata().as_ref(), arrival).map_err(|problem| status_of(&problem))?;
     let message = request.into_inner();
-    let _permit = gate.admission.admit(message.len()).map_err(|problem| status_of(&problem))?;
-    answer(gate, message, circumstances).await.map_err(|refusal| status_of_refusal(&refusal))
+    let permit = gate.admission.admit(message.len()).map_err(|problem| status_of(&problem))?;
+    let visit = visitor.enter().map_err(|problem| status_of(&problem))?;
+    let (reply, guard) =
+        serve(gate, visit, message, circumstances).await.map_err(|refusal| status_of_refusal(&refusal))?;
+    Ok((reply, permit.into_bytes(guard)))
 }
 
-/// What a message is answered with, on whichever stream it came.
-pub(crate) async fn answer(
+/// What a message of a stream is answered with.
+async fn answer(
     gate: &Gate,
+    visitor: &dyn Visitor,
     message: Bytes,
     circumstances: Circumstances,
-) -> Result<proto::DataRequestProto, Refusal> {
-    let flow = gate.routes.resolve()?;
-    let request = decode(gate, message)?;
-    let answer = serve_request(flow, request, circumstances).await?;
-    Ok(wire::encode_reply(&answer.reply()))
+) -> Result<(proto::DataRequestProto, Option<Guard>), Refusal> {
+    match visitor.enter() {
+        Ok(visit) => serve(gate, visit, message, circumstances).await,
+        Err(problem) if is_about_one_message(&problem) => {
+            let refusal = Answer::refusing(wire::decode_head(&message), &problem);
+            Ok((wire::encode_reply(&refusal.reply()), None))
+        }
+        Err(problem) => Err(problem.into()),
+    }
 }
 
-async fn stream(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Body> {
+async fn serve(
+    gate: &Gate,
+    visit: Visit,
+    message: Bytes,
+    circumstances: Circumstances,
+) -> Result<(proto::DataRequestProto, Option<Guard>), Refusal> {
+    let request = decode(gate, message)?;
+    let mut answer = serve_request(visit, request, circumstances).await?;
+    Ok((wire::encode_reply(&answer.reply()), answer.guard.take()))
+}
+
+async fn stream(gate: Arc<Gate>, visitor: Arc<dyn Visitor>, request: Request<Incoming>) -> Response<Body> {
     let mut grpc = protocol(&gate);
     let method = service_fn(move |request| {
-        let replies = call::replies(gate.clone(), request);
+        let replies = call::replies(gate.clone(), visitor.clone(), request);
         async move { replies.map(tonic::Response::new) }
     });
     grpc.streaming(method, request).await
@@ -145,13 +244,14 @@ async fn stream(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Body> {
 
 async fn reply_once<M: Message + 'static>(
     gate: &Arc<Gate>,
+    visitor: Arc<dyn Visitor>,
     request: Request<Incoming>,
-    reply: fn(&Gate) -> Result<M, Status>,
+    reply: fn(&Gate, &dyn Visitor) -> Result<M, Problem>,
 ) -> Response<Body> {
     let mut grpc = protocol(gate);
     let gate = gate.clone();
     let method = service_fn(move |_: tonic::Request<Bytes>| {
-        let reply = reply(&gate).map(tonic::Response::new);
+        let reply = reply(&gate, &*visitor).map(tonic::Response::new).map_err(|problem| status_of(&problem));
         async move { reply }
     });
     grpc.unary(method, request).await
@@ -172,27 +272,27 @@ fn protocol<M: Message + 'static>(gate: &Gate) -> Grpc<ReplyCodec<M>> {
         .max_decoding_message_size(gate.options.max_message_bytes)
 }
 
-fn discover_endpoints(gate: &Gate) -> Result<proto::EndpointsProto, Status> {
-    let flow = gate.routes.resolve().map_err(|problem| status_of(&problem))?;
-    let mut endpoints: Vec<String> = flow
-        .executors()
-        .flat_map(|(_, manifest)| &manifest.endpoints)
-        .map(|endpoint| endpoint.name.to_string())
-        .collect();
+fn discover_endpoints(_: &Gate, visitor: &dyn Visitor) -> Result<proto::EndpointsProto, Problem> {
+    let names = |manifest: Arc<Manifest>| {
+        let endpoints = manifest.endpoints.iter();
+        endpoints.map(|endpoint| endpoint.name.to_string()).collect::<Vec<_>>()
+    };
+    let mut endpoints: Vec<String> = visitor.flow()?.manifests().flat_map(names).collect();
     endpoints.sort_unstable();
     endpoints.dedup();
     Ok(proto::EndpointsProto { endpoints, ..Default::default() })
 }
 
-fn dry_run(gate: &Gate) -> Result<proto::StatusProto, Status> {
-    Ok(match gate.readiness() {
-        Ok(()) => proto::StatusProto::default(),
+fn dry_run(gate: &Gate, visitor: &dyn Visitor) -> Result<proto::StatusProto, Problem> {
+    Ok(match gate.readiness().and_then(|()| visitor.flow()) {
+        Ok(_) => proto::StatusProto::default(),
         Err(problem) => wire::status_proto(&problem),
     })
 }
 
-fn info(gate: &Gate) -> Result<proto::JinaInfoProto, Status> {
-    let jina = status_entries(gate).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+fn info(_: &Gate, visitor: &dyn Visitor) -> Result<proto::JinaInfoProto, Problem> {
+    let jina =
+        status_entries(&*visitor.flow()?).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     Ok(proto::JinaInfoProto { jina, ..Default::default() })
 }
 

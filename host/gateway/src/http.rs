@@ -4,63 +4,110 @@ pub(crate) mod body;
 pub(crate) mod openapi;
 pub(crate) mod pages;
 
-use ::http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ::http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use ::http::request::Parts;
 use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use axum::body::Body;
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use lockgate_domain::{EndpointName, ErrorCode, Problem, RequestId};
 use lockgate_wire::json;
 
+use crate::approach::{Address, knock};
 use crate::circumstances::{Arrival, Circumstances, REQUEST_ID};
+use crate::door::Visitor;
 use crate::gate::Gate;
-use crate::routes::ServedFlow;
 use crate::serve::{Refusal, serve_request};
 
+/// A body that is read to its end even when nobody wants it, so that the connection can go on.
+const SMALL_BODY: u64 = 16 << 10;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Answers one request.
-pub(crate) async fn answer(gate: &Gate, request: Request<Incoming>) -> Response<Body> {
-    if *request.method() == Method::GET || *request.method() == Method::HEAD {
-        return pages::answer(gate, &request);
+pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let address = match Address::of(head.uri.path()) {
+        Ok(address) => address,
+        Err(problem) => return render_problem(None, &problem),
+    };
+    let caller = Caller { gate, head: &head, address: &address, peer };
+    if head.method == Method::GET || head.method == Method::HEAD {
+        return pages::answer(&caller);
     }
-    if pages::exists(request.uri().path()) || !takes_requests(&request) {
-        return method_not_allowed(request.uri().path());
+    if pages::exists(address.path) || !takes_requests(&head.method, address.path) {
+        return method_not_allowed(address.path);
     }
-    let version = request.version();
-    match post(gate, request).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            let mut response = render_problem(refusal.id.as_ref().map(RequestId::as_str), &refusal.problem);
-            if version < Version::HTTP_2 && refusal.problem.code() == ErrorCode::RequestTooLarge {
-                // The rest of the body stays unread, so the connection ends: a client must not put its next request there.
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let (refusal, is_unread) = match Entry::of(&caller, &body) {
+        Ok(entry) => match entry.post(gate, body).await {
+            Ok(response) => return response,
+            Err(refusal) => {
+                let is_unread = refusal.problem.code() == ErrorCode::RequestTooLarge;
+                (refusal, is_unread)
             }
-            response
-        }
+        },
+        Err(problem) => (problem.into(), body.size_hint().upper().is_none_or(|size| size > SMALL_BODY)),
+    };
+    let mut response = render_problem(refusal.id.as_ref().map(RequestId::as_str), &refusal.problem);
+    if is_unread && head.version < Version::HTTP_2 {
+        // The rest of the body stays unread, so the connection ends: a client must not put its next request there.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The head of a request, and where it came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    gate: &'a Gate,
+    head: &'a Parts,
+    address: &'a Address<'a>,
+    peer: IpAddr,
+}
+
+impl Caller<'_> {
+    /// Shows the request at the door.
+    fn knock(&self) -> Result<Arc<dyn Visitor>, Problem> {
+        knock(&*self.gate.door, &self.head.headers, self.address, self.peer)
     }
 }
 
-/// Decodes, serves, encodes.
-async fn post(gate: &Gate, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-    let arrival = Arrival::now();
-    let (head, body) = request.into_parts();
-    let circumstances = Circumstances::of(&head.headers, arrival)?;
-    let flow = gate.routes.resolve()?;
-    let endpoint = endpoint_of_path(&flow, head.uri.path())?;
-    refuse_encoded(&head.headers)?;
-    gate.admission.precheck()?;
-    let body = body::collect(body, gate.options.max_message_bytes, gate.options.body_timeout).await?;
-    let permit = gate.admission.admit(body.len())?;
-    let mut decoded = json::decode_request(&body, &gate.options.limits)?;
-    drop(body);
-    if endpoint.is_some() {
-        decoded.endpoint = endpoint;
+/// A request to the flow whose body was not read yet.
+struct Entry {
+    visitor: Arc<dyn Visitor>,
+    circumstances: Circumstances,
+    endpoint: Option<String>,
+}
+
+impl Entry {
+    /// Refuses what can be refused by the head alone.
+    fn of(caller: &Caller<'_>, body: &Incoming) -> Result<Self, Problem> {
+        let circumstances = Circumstances::of(&caller.head.headers, Arrival::now())?;
+        let visitor = caller.knock()?;
+        let endpoint = endpoint_of_path(&*visitor, caller.address.path)?;
+        refuse_encoded(&caller.head.headers)?;
+        body::check_length(body, caller.gate.options.max_message_bytes)?;
+        caller.gate.admission.precheck()?;
+        Ok(Self { visitor, circumstances, endpoint })
     }
-    let answer = serve_request(flow, decoded, circumstances).await?;
-    let encoded = json::encode_reply(&answer.reply(), json::Case::Camel);
-    let encoded = permit.into_bytes().account_for(encoded);
-    Ok(json_response(StatusCode::OK, Some(answer.id.as_str()), encoded))
+
+    /// Reads, decodes, serves, encodes.
+    async fn post(self, gate: &Gate, body: Incoming) -> Result<Response<Body>, Refusal> {
+        let body = body::collect(body, gate.options.max_message_bytes, gate.options.body_timeout).await?;
+        let permit = gate.admission.admit(body.len())?;
+        let visit = self.visitor.enter()?;
+        let mut decoded = json::decode_request(&body, &gate.options.limits)?;
+        drop(body);
+        if self.endpoint.is_some() {
+            decoded.endpoint = self.endpoint;
+        }
+        let mut answer = serve_request(visit, decoded, self.circumstances).await?;
+        let encoded = json::encode_reply(&answer.reply(), json::Case::Camel);
+        let encoded = permit.into_bytes(answer.guard.take()).account_for(encoded);
+        Ok(json_response(StatusCode::OK, Some(answer.id.as_str()), encoded))
+    }
 }
 
 /// Renders an error of the host or of the caller.
@@ -69,6 +116,9 @@ pub(crate) fn render_problem(id: Option<&str>, problem: &Problem) -> Response<Bo
     let mut response = json_response(status, id, json::encode_problem(problem).into());
     if let Some(milliseconds) = problem.retry_after_ms() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1000)));
+    }
+    if problem.code() == ErrorCode::Unauthenticated {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
 }
@@ -84,11 +134,11 @@ fn json_response(status: StatusCode, id: Option<&str>, body: Bytes) -> Response<
 }
 
 /// `PUT /update` and `DELETE /delete` are Jina's; everything else is a POST.
-fn takes_requests(request: &Request<Incoming>) -> bool {
-    match *request.method() {
+fn takes_requests(method: &Method, path: &str) -> bool {
+    match *method {
         Method::POST => true,
-        Method::PUT => request.uri().path() == "/update",
-        Method::DELETE => request.uri().path() == "/delete",
+        Method::PUT => path == "/update",
+        Method::DELETE => path == "/delete",
         _ => false,
     }
 }
@@ -103,12 +153,15 @@ fn method_not_allowed(path: &str) -> Response<Body> {
 
 /// The endpoint that a path stands for: none at `/post`, where the body names it. A path that no executor answers to
 /// is not found, except for those that Jina always has.
-fn endpoint_of_path(flow: &ServedFlow, path: &str) -> Result<Option<String>, Problem> {
+fn endpoint_of_path(visitor: &dyn Visitor, path: &str) -> Result<Option<String>, Problem> {
     if path == "/post" {
         return Ok(None);
     }
-    let is_usual = matches!(path, "/index" | "/search" | "/update" | "/delete");
-    if is_usual || flow.has_endpoint(path) || flow.has_endpoint(EndpointName::FALLBACK) {
+    if matches!(path, "/index" | "/search" | "/update" | "/delete") {
+        return Ok(Some(path.to_owned()));
+    }
+    let flow = visitor.flow()?;
+    if flow.has_endpoint(path) || flow.has_endpoint(EndpointName::FALLBACK) {
         return Ok(Some(path.to_owned()));
     }
     Err(Problem::new(ErrorCode::NotFound, format!("no executor of this flow has an endpoint {path:?}"))

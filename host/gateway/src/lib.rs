@@ -5,11 +5,14 @@
 //! admission before work, backpressure on streams. Nothing that a caller started outlives the caller: a request is
 //! worked on inside the task of its connection or stream, and dropping that stops the guests.
 //!
-//! Where requests go is a snapshot ([`Routes`]) that can be replaced at any moment: a request finishes on the plan it
-//! began with.
+//! Who calls and which flow is meant is for a [`Door`] to say; the gateway only reads off a request what it shows there.
+//! The [`OpenDoor`] leads to a snapshot ([`Routes`]) that can be replaced at any moment: a request finishes on the plan
+//! it began with.
 
 mod admission;
+mod approach;
 mod circumstances;
+mod door;
 mod front;
 mod gate;
 mod grpc;
@@ -18,6 +21,7 @@ mod in_flight;
 mod listener;
 mod metrics;
 mod options;
+mod peers;
 mod routes;
 mod serve;
 mod socket;
@@ -32,6 +36,7 @@ use lockgate_telemetry::page::Page;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::door::{Credential, Door, Knock, OpenDoor, Visit, Visitor, Wanted};
 pub use crate::listener::Drained;
 pub use crate::options::GatewayOptions;
 pub use crate::routes::{Routes, ServedFlow};
@@ -41,9 +46,9 @@ pub use crate::routes::{Routes, ServedFlow};
 pub struct Gateway(Arc<gate::Gate>);
 
 impl Gateway {
-    /// A gateway that serves whatever `routes` holds at the moment of each request.
-    pub fn new(options: GatewayOptions, routes: Routes) -> Self {
-        Self(Arc::new(gate::Gate::new(options, routes)))
+    /// A gateway whose callers go where `door` leads them.
+    pub fn new(options: GatewayOptions, door: Arc<dyn Door>) -> Self {
+        Self(Arc::new(gate::Gate::new(options, door)))
     }
 
     /// Has `source` add its numbers to the page at `/metrics`, each time somebody asks. The first source stands.

@@ -1,8 +1,10 @@
 //! Accepts connections, drives them, and drains them.
 //!
 //! One task per connection, all in one set: a WebSocket session goes on in the task of the connection it came from,
-//! so dropping the set ends everything that callers started. Connections beyond the limit wait in the system's queue.
+//! so dropping the set ends everything that callers started. Connections beyond the limit wait in the system's queue;
+//! those that one peer has too many of are closed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::options::GatewayOptions;
+use crate::peers::{Peers, Place};
 use crate::socket::PatientSocket;
 use crate::websocket::PendingSession;
 
@@ -32,30 +35,32 @@ pub struct Drained {
 
 /// Serves until `shutdown` is cancelled, then drains.
 pub(crate) async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: CancellationToken) -> Drained {
-    let mut door = Door {
+    let mut acceptor = Acceptor {
         front: Front::new(gate.clone()),
         builder: Arc::new(protocol(&gate.options)),
         listener,
         connections: JoinSet::new(),
+        peers: Peers::new(gate.options.max_connections_per_peer),
     };
-    door.accept_until(shutdown.cancelled()).await;
+    acceptor.accept_until(shutdown.cancelled()).await;
     gate.stop_being_ready();
     if !gate.options.drain_notice.is_zero() {
-        door.accept_until(sleep(gate.options.drain_notice)).await;
+        acceptor.accept_until(sleep(gate.options.drain_notice)).await;
     }
-    drop(door.listener);
+    drop(acceptor.listener);
     gate.drain.cancel();
-    drain(door.connections, gate.options.drain_timeout).await
+    drain(acceptor.connections, gate.options.drain_timeout).await
 }
 
-struct Door {
+struct Acceptor {
     front: Front,
     builder: Arc<auto::Builder<TokioExecutor>>,
     listener: TcpListener,
     connections: JoinSet<()>,
+    peers: Peers,
 }
 
-impl Door {
+impl Acceptor {
     async fn accept_until(&mut self, end: impl Future<Output = ()>) {
         tokio::pin!(end);
         loop {
@@ -65,10 +70,7 @@ impl Door {
                 () = &mut end => return,
                 Some(ended) = self.connections.join_next() => report(ended),
                 accepted = self.listener.accept(), if has_room => match accepted {
-                    Ok((stream, _)) => {
-                        let connection = serve_connection(self.front.clone(), self.builder.clone(), stream);
-                        self.connections.spawn(connection);
-                    }
+                    Ok((stream, address)) => self.begin(stream, address.ip()),
                     Err(error) => {
                         tracing::warn!(%error, "no connection can be accepted for now");
                         sleep(ACCEPT_PAUSE).await;
@@ -76,6 +78,15 @@ impl Door {
                 },
             }
         }
+    }
+
+    fn begin(&mut self, stream: TcpStream, peer: IpAddr) {
+        let Some(place) = self.peers.admit(peer) else {
+            tracing::debug!(%peer, "a connection is closed: its peer has as many as it may");
+            return;
+        };
+        let connection = serve_connection(self.front.clone(), self.builder.clone(), stream, peer, place);
+        self.connections.spawn(connection);
     }
 }
 
@@ -103,7 +114,13 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-async fn serve_connection(front: Front, builder: Arc<auto::Builder<TokioExecutor>>, stream: TcpStream) {
+async fn serve_connection(
+    front: Front,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    stream: TcpStream,
+    peer: IpAddr,
+    _place: Place,
+) {
     // Replies are small and complete: waiting for more to send only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it began");
@@ -112,7 +129,7 @@ async fn serve_connection(front: Front, builder: Arc<auto::Builder<TokioExecutor
     let (gate, options) = (&front.gate, &front.gate.options);
     let socket = PatientSocket::new(stream, options.header_timeout, options.write_timeout);
     let pending = PendingSession::default();
-    let service = service_fn(|request| front.clone().answer(pending.clone(), request));
+    let service = service_fn(|request| front.clone().answer(pending.clone(), peer, request));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
     tokio::pin!(connection);
     let ended = tokio::select! {

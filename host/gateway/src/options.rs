@@ -21,6 +21,11 @@ pub struct GatewayOptions {
     pub max_buffered_bytes: u64,
     /// Open connections; the next one waits in the system's queue.
     pub max_connections: usize,
+    /// Open connections of one peer: an IPv4 address, or the first half of an IPv6 one. The next one is closed at once,
+    /// so that one peer cannot keep all others out.
+    pub max_connections_per_peer: usize,
+    /// Whether everybody who can connect may read the numbers at `/metrics`.
+    pub metrics: bool,
     /// Bounds of a request's documents.
     pub limits: Limits,
     /// HTTP/2 streams of one connection.
@@ -61,6 +66,8 @@ impl GatewayOptions {
             max_concurrent_requests: usize::try_from(spec.max_concurrent_requests.max(1)).unwrap_or(1),
             max_buffered_bytes: spec.max_message_bytes.saturating_mul(8).max(1 << 30),
             max_connections: 16 << 10,
+            max_connections_per_peer: 8 << 10,
+            metrics: true,
             limits: Limits::default(),
             max_streams: 512,
             max_headers: 128,

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use lockgate_domain::{ErrorCode, ExecutorName, FlowName, FlowSpec, Manifest, Problem};
+use lockgate_domain::{ErrorCode, FlowName, FlowSpec, Manifest, Problem};
 use lockgate_flow::plan::ExecutionPlan;
 
 use crate::http::openapi::{self, About};
@@ -22,7 +22,13 @@ pub struct ServedFlow {
     pub(crate) fuel: u64,
     title: String,
     description: String,
-    openapi: OnceLock<Bytes>,
+    described: ArcSwapOption<Description>,
+}
+
+/// What callers read about a flow, and of which manifests it was made.
+struct Description {
+    manifests: Vec<Arc<Manifest>>,
+    openapi: Bytes,
 }
 
 impl ServedFlow {
@@ -34,29 +40,44 @@ impl ServedFlow {
             fuel: spec.fuel,
             title: spec.gateway.title.clone().unwrap_or_else(|| spec.name.to_string()),
             description: spec.gateway.description.clone().unwrap_or_default(),
-            openapi: OnceLock::new(),
+            described: ArcSwapOption::empty(),
         }
     }
 
-    /// The executors in the order of the plan, with what they say about themselves.
-    pub(crate) fn executors(&self) -> impl Iterator<Item = (&ExecutorName, &Manifest)> {
-        self.plan.stages().iter().map(|stage| (&stage.name, stage.client.manifest()))
+    /// Its name.
+    pub fn name(&self) -> &FlowName {
+        &self.name
+    }
+
+    /// What its executors say about themselves now, in the order of the plan.
+    pub(crate) fn manifests(&self) -> impl Iterator<Item = Arc<Manifest>> {
+        self.plan.stages().iter().map(|stage| stage.client.manifest())
     }
 
     /// Whether any executor names this endpoint.
     pub(crate) fn has_endpoint(&self, name: &str) -> bool {
-        self.executors()
-            .flat_map(|(_, manifest)| &manifest.endpoints)
-            .any(|endpoint| endpoint.name.as_str() == name)
+        self.manifests()
+            .any(|manifest| manifest.endpoints.iter().any(|endpoint| endpoint.name.as_str() == name))
     }
 
-    /// The description of the API, written once.
+    /// The description of the API. It is kept for as long as the executors say the same about themselves; holding
+    /// their manifests here is what makes comparing pointers safe.
     pub(crate) fn openapi(&self) -> Bytes {
-        let write = || {
-            let about = About { title: &self.title, description: &self.description };
-            Bytes::from(openapi::describe(about, self.executors()).to_string())
-        };
-        self.openapi.get_or_init(write).clone()
+        let described = self.described.load();
+        if let Some(description) = &*described {
+            let mut now = self.manifests();
+            if description.manifests.iter().all(|then| now.next().is_some_and(|now| Arc::ptr_eq(then, &now)))
+            {
+                return description.openapi.clone();
+            }
+        }
+        let manifests: Vec<_> = self.manifests().collect();
+        let about = About { title: &self.title, description: &self.description };
+        let names = self.plan.stages().iter().map(|stage| &stage.name);
+        let executors = names.zip(manifests.iter().map(|manifest| &**manifest));
+        let openapi = Bytes::from(openapi::describe(about, executors).to_string());
+        self.described.store(Some(Arc::new(Description { manifests, openapi: openapi.clone() })));
+        openapi
     }
 }
 
@@ -92,7 +113,12 @@ impl Routes {
         });
     }
 
-    /// The flow that a request goes to. A gateway serves one flow for now, so there is nothing to choose by.
+    /// The flow of this name.
+    pub(crate) fn get(&self, name: &FlowName) -> Option<Arc<ServedFlow>> {
+        self.0.load().get(name).cloned()
+    }
+
+    /// The flow that a request goes to when it names none. Here is one flow at a time, so there is nothing to choose.
     pub(crate) fn resolve(&self) -> Result<Arc<ServedFlow>, Problem> {
         match self.0.load().values().next() {
             Some(flow) => Ok(flow.clone()),

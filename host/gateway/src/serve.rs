@@ -3,30 +3,33 @@
 //! An executor's failure is an answer: it travels inside the reply, beside the documents. What the host or the caller
 //! did wrong ends the request with an error of the protocol.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use lockgate_domain::{
     DocumentList, EndpointName, ErrorCode, ErrorSource, FuelBudget, Parameters, Problem, RequestContext,
-    RequestId, TenantName,
+    RequestId,
 };
 use lockgate_flow::engine::{FlowEngine, FlowReply, FlowRequest};
 use lockgate_flow::target::TargetPattern;
-use lockgate_wire::envelope::{Dialect, Reply, Request, Route};
+use lockgate_wire::envelope::{Dialect, Head, Reply, Request, Route};
 
+use crate::admission::Guard;
 use crate::circumstances::{Arrival, Circumstances, REQUEST_ID};
+use crate::door::Visit;
 use crate::routes::ServedFlow;
 
 /// What a served request gave; lends itself to an encoder.
-#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) id: RequestId,
-    endpoint: EndpointName,
+    /// None where it could not be read.
+    endpoint: Option<EndpointName>,
     parameters: Parameters,
     routes: Vec<Route>,
     failure: Option<Problem>,
     documents: DocumentList,
     dialect: Dialect,
+    /// Held until the reply has left.
+    pub(crate) guard: Option<Guard>,
 }
 
 /// A request that was not served, and under which id.
@@ -44,10 +47,25 @@ impl From<Problem> for Refusal {
 }
 
 impl Answer {
+    /// The answer to a message that was not let in. `head` is what could be read of it.
+    pub(crate) fn refusing(head: Head, problem: &Problem) -> Self {
+        let endpoint = head.endpoint.as_deref().and_then(|endpoint| EndpointName::parse(endpoint).ok());
+        Self {
+            id: head.id.as_deref().map_or_else(RequestId::fresh, RequestId::accept),
+            endpoint,
+            parameters: Parameters::default(),
+            routes: Vec::new(),
+            failure: Some(problem.clone()),
+            documents: DocumentList::default(),
+            dialect: Dialect::DocArrayV1,
+            guard: None,
+        }
+    }
+
     pub(crate) fn reply(&self) -> Reply<'_> {
         Reply {
             request_id: self.id.as_str(),
-            endpoint: self.endpoint.as_str(),
+            endpoint: self.endpoint.as_ref().map_or("/", EndpointName::as_str),
             parameters: &self.parameters,
             routes: &self.routes,
             failure: self.failure.as_ref(),
@@ -59,10 +77,11 @@ impl Answer {
 
 /// Runs a request through a flow. Dropping the future stops the guests.
 pub(crate) async fn serve_request(
-    flow: Arc<ServedFlow>,
+    visit: Visit,
     request: Request,
     circumstances: Circumstances,
 ) -> Result<Answer, Refusal> {
+    let Visit { tenant, flow, guard } = visit;
     let id = request_id(&request, &circumstances);
     let refuse = |problem| Refusal { id: Some(id.clone()), problem };
     let endpoint = parse_endpoint(request.endpoint.as_deref()).map_err(refuse)?;
@@ -74,7 +93,7 @@ pub(crate) async fn serve_request(
     }
     let context = RequestContext {
         id: id.clone(),
-        tenant: TenantName::local(),
+        tenant,
         headers: circumstances.headers,
         deadline: Some(deadline),
         fuel: FuelBudget::new(flow.fuel),
@@ -104,12 +123,18 @@ pub(crate) async fn serve_request(
     Ok(Answer {
         routes: routes(arrival, &reply),
         id,
-        endpoint,
+        endpoint: Some(endpoint),
         parameters: request.parameters,
         failure: reply.failure,
         documents: reply.documents,
         dialect: request.dialect,
+        guard,
     })
+}
+
+/// Whether the door refused this message and might let the next one of the same stream in.
+pub(crate) fn is_about_one_message(problem: &Problem) -> bool {
+    problem.code() == ErrorCode::QuotaExceeded
 }
 
 /// Whether a failure is the executor's, and so part of an answer. By its code: whoever took too long, clients wait for

@@ -14,7 +14,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use lockgate_domain::document::DocumentListBuilder;
 use lockgate_domain::spec::{GatewaySpec, PoolSpec, StageSpec};
-use lockgate_domain::{DocumentList, ErrorCode, FlowSpec, Limits, Manifest, Parameters, Problem};
+use lockgate_domain::{
+    DocumentList, EndpointName, ErrorCode, FlowSpec, Limits, Manifest, Parameters, Problem,
+};
 use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply};
 use lockgate_flow::plan::ExecutionPlan;
 use lockgate_wire::envelope::{Dialect, Request};
@@ -23,7 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Drained, Gateway, GatewayOptions, Routes, ServedFlow};
+use crate::{Drained, Gateway, GatewayOptions, OpenDoor, Routes, ServedFlow};
 
 /// Far beyond what any condition takes, far below what a person waits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,7 +41,7 @@ struct Host {
 
 /// What the executor does, by endpoint.
 struct Script {
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     /// How many calls of `/wait` may return.
     released: Semaphore,
     active: watch::Sender<usize>,
@@ -62,7 +64,7 @@ impl Script {
             {"name": "/header"}
         ]}"#;
         Self {
-            manifest: Manifest::parse(manifest).unwrap(),
+            manifest: Arc::new(Manifest::parse(manifest).unwrap()),
             released: Semaphore::new(0),
             active: watch::Sender::new(0),
             calls: AtomicUsize::new(0),
@@ -98,8 +100,12 @@ impl Script {
 }
 
 impl ExecutorClient for Script {
-    fn manifest(&self) -> &Manifest {
-        &self.manifest
+    fn manifest(&self) -> Arc<Manifest> {
+        self.manifest.clone()
+    }
+
+    fn resolve(&self, wanted: &EndpointName) -> Option<EndpointName> {
+        self.manifest.resolve(wanted).map(|endpoint| endpoint.name.clone())
     }
 
     fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {
@@ -119,7 +125,7 @@ impl Host {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let gateway = Gateway::new(options, routes.clone());
+        let gateway = Gateway::new(options, Arc::new(OpenDoor::new(routes.clone())));
         let mut running = JoinSet::new();
         let end = shutdown.clone();
         running.spawn(async move { gateway.serve(listener, end).await });

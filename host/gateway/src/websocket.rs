@@ -1,10 +1,14 @@
 //! WebSocket at `/` and `/ws`: the handshake, and what a connection becomes after it.
 //!
+//! A browser cannot set headers here, so its key may come as one of the subprotocols it offers, `bearer.KEY`, beside the
+//! one that is spoken. It is read and never sent back.
+//!
 //! The session itself runs in the task of its connection once HTTP is over ([`session`]), so it ends with it.
 
 mod frames;
 mod session;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
@@ -17,7 +21,9 @@ use hyper::body::Incoming;
 use lockgate_domain::{ErrorCode, Problem};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::approach::{Address, BEARER, knock};
 use crate::circumstances::{Arrival, Circumstances};
+use crate::door::Visitor;
 use crate::gate::Gate;
 use crate::http::render_problem;
 pub(crate) use session::Session;
@@ -66,29 +72,47 @@ pub(crate) fn is_wanted(request: &Request<Incoming>) -> bool {
 pub(crate) fn shake_hands(
     gate: &Arc<Gate>,
     pending: &PendingSession,
+    peer: IpAddr,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
-    let handshake = match Handshake::read(&request) {
+    let address = match Address::of(request.uri().path()) {
+        Ok(address) => address,
+        Err(problem) => return render_problem(None, &problem),
+    };
+    let handshake = match Handshake::read(&request, address.path) {
         Ok(handshake) => handshake,
         Err((status, problem)) => return refuse(status, &problem),
     };
-    if handshake.purpose == Purpose::Flow
-        && let Err(problem) = gate.readiness()
-    {
-        return render_problem(None, &problem);
-    }
-    let circumstances = match Circumstances::of(request.headers(), Arrival::now()) {
-        Ok(circumstances) => circumstances,
+    let (visitor, circumstances) = match receive(gate, &request, &address, peer, handshake.purpose) {
+        Ok(received) => received,
         Err(problem) => return render_problem(None, &problem),
     };
     pending.put(Session {
         gate: gate.clone(),
+        visitor,
         upgrade: hyper::upgrade::on(&mut request),
         subprotocol: handshake.subprotocol.unwrap_or(Subprotocol::Json),
         purpose: handshake.purpose,
         circumstances,
     });
     handshake.accept()
+}
+
+/// Lets the caller in. That there is a flow for it is asked now: a refusal of the handshake says more than a close
+/// frame.
+fn receive(
+    gate: &Gate,
+    request: &Request<Incoming>,
+    address: &Address<'_>,
+    peer: IpAddr,
+    purpose: Purpose,
+) -> Result<(Arc<dyn Visitor>, Circumstances), Problem> {
+    let visitor = knock(&*gate.door, request.headers(), address, peer)?;
+    if purpose == Purpose::Flow {
+        gate.readiness()?;
+        visitor.flow()?;
+    }
+    Ok((visitor, Circumstances::of(request.headers(), Arrival::now())?))
 }
 
 #[derive(Debug)]
@@ -99,9 +123,9 @@ struct Handshake {
 }
 
 impl Handshake {
-    fn read(request: &Request<Incoming>) -> Result<Self, (StatusCode, Problem)> {
+    fn read(request: &Request<Incoming>, path: &str) -> Result<Self, (StatusCode, Problem)> {
         let refused = |status, code, message: &str| Err((status, Problem::new(code, message)));
-        let purpose = match request.uri().path() {
+        let purpose = match path {
             "/" | "/ws" => Purpose::Flow,
             "/dry_run" => Purpose::DryRun,
             _ => {
@@ -138,12 +162,18 @@ impl Handshake {
                 "header sec-websocket-key must be 24 characters",
             );
         };
-        let subprotocol = headers
-            .get_all(SEC_WEBSOCKET_PROTOCOL)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .find_map(|name| Subprotocol::of(name.trim()));
+        let offered = || {
+            let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+            lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim)
+        };
+        let subprotocol = offered().find_map(Subprotocol::of);
+        if subprotocol.is_none() && offered().any(|name| name.starts_with(BEARER)) {
+            return refused(
+                StatusCode::BAD_REQUEST,
+                ErrorCode::InvalidRequest,
+                "a key among the subprotocols needs one to speak beside it: offer json or bytes as well",
+            );
+        }
         Ok(Self { accept_key, subprotocol, purpose })
     }
 

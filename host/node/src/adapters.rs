@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use lockgate_domain::{ErrorCode, FlowSpec, Manifest, Problem};
+use lockgate_domain::{EndpointName, ErrorCode, FlowSpec, Manifest, Problem};
 use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply};
 use lockgate_flow::plan::ExecutionPlan;
 use lockgate_runtime::{Inputs, InstancePool, Invocation};
@@ -15,12 +15,14 @@ use lockgate_runtime::{Inputs, InstancePool, Invocation};
 #[derive(Debug)]
 pub struct PoolExecutor {
     pool: InstancePool,
+    manifest: Arc<Manifest>,
 }
 
 impl PoolExecutor {
     /// Takes the pool, and closes it when the last plan lets go.
     pub fn new(pool: InstancePool) -> Self {
-        Self { pool }
+        let manifest = Arc::new(pool.component().manifest().clone());
+        Self { pool, manifest }
     }
 
     pub(crate) fn pool(&self) -> &InstancePool {
@@ -29,8 +31,12 @@ impl PoolExecutor {
 }
 
 impl ExecutorClient for PoolExecutor {
-    fn manifest(&self) -> &Manifest {
-        self.pool.component().manifest()
+    fn manifest(&self) -> Arc<Manifest> {
+        self.manifest.clone()
+    }
+
+    fn resolve(&self, wanted: &EndpointName) -> Option<EndpointName> {
+        self.manifest.resolve(wanted).map(|endpoint| endpoint.name.clone())
     }
 
     fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {
@@ -63,12 +69,16 @@ pub fn draft(spec: &FlowSpec) -> Result<ExecutionPlan, Problem> {
 /// The place of an executor in a draft.
 #[derive(Debug, Default)]
 struct DraftExecutor {
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
 }
 
 impl ExecutorClient for DraftExecutor {
-    fn manifest(&self) -> &Manifest {
-        &self.manifest
+    fn manifest(&self) -> Arc<Manifest> {
+        self.manifest.clone()
+    }
+
+    fn resolve(&self, _wanted: &EndpointName) -> Option<EndpointName> {
+        None
     }
 
     fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use lockgate_domain::{ErrorCode, FlowName, Problem};
 use lockgate_flow::plan::ExecutionPlan;
-use lockgate_gateway::{Gateway, GatewayOptions, Routes, ServedFlow};
+use lockgate_gateway::{Gateway, GatewayOptions, OpenDoor, Routes, ServedFlow};
 use lockgate_runtime::{CompilerCommand, Component, Runtime, RuntimeOptions};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -95,7 +95,8 @@ impl Node {
     pub fn serve(&self, listener: TcpListener, options: GatewayOptions) -> io::Result<Serving> {
         let address = listener.local_addr()?;
         let metrics = metrics::source(self.0.pools.clone());
-        let gateway = Gateway::new(options, self.0.routes.clone()).with_metrics(metrics);
+        let door = Arc::new(OpenDoor::new(self.0.routes.clone()));
+        let gateway = Gateway::new(options, door).with_metrics(metrics);
         Ok(Serving::start(gateway, listener, address, self.0.pools.clone()))
     }
 

@@ -30,6 +30,15 @@ pub struct Request {
     pub dialect: Dialect,
 }
 
+/// What is read of a request that is refused before it is decoded: enough to say which one it was.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Head {
+    /// The caller's id of the request, as sent.
+    pub id: Option<String>,
+    /// The endpoint asked for, as sent.
+    pub endpoint: Option<String>,
+}
+
 /// What the caller gets.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply<'a> {

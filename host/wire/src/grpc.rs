@@ -5,10 +5,11 @@
 
 use bytes::Bytes;
 use lockgate_domain::{DocumentList, ErrorCode, Limits, Problem};
+use prost::Message;
 use prost_types::Timestamp;
 
 use crate::docs;
-use crate::envelope::{Answer, Dialect, Reply, Request, Route};
+use crate::envelope::{Answer, Dialect, Head, Reply, Request, Route};
 use crate::proto;
 use crate::proto::data_request_proto::DataContentProto;
 use crate::proto::data_request_proto::data_content_proto::Documents;
@@ -32,6 +33,16 @@ pub fn decode_request(message: proto::DataRequestProto, limits: &Limits) -> Resu
         documents,
         dialect,
     })
+}
+
+/// Reads which request it is, and skips its documents. A message that cannot be read so far has no head.
+pub fn decode_head(message: &[u8]) -> Head {
+    let header = proto::DataRequestProtoWoData::decode(message).ok().and_then(|message| message.header);
+    let header = header.unwrap_or_default();
+    Head {
+        id: Some(header.request_id).filter(|id| !id.is_empty()),
+        endpoint: header.exec_endpoint.filter(|endpoint| !endpoint.is_empty()),
+    }
 }
 
 /// Writes a reply in the caller's dialect. Documents that the dialect cannot hold make it an error reply without

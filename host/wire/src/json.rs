@@ -8,7 +8,7 @@
 
 use lockgate_domain::{DocumentList, Limits, Problem};
 
-use crate::envelope::{Reply, Request};
+use crate::envelope::{Head, Reply, Request};
 
 mod decode;
 mod documents;
@@ -36,6 +36,11 @@ pub enum Case {
 /// `invalid_request` with the path of the value at fault, or the limit that was passed.
 pub fn decode_request(body: &[u8], limits: &Limits) -> Result<Request, Problem> {
     decode::request(body, limits).map_err(|fault| fault.problem())
+}
+
+/// Reads which request it is, and skips its documents. A body that cannot be read so far has no head.
+pub fn decode_head(body: &[u8]) -> Head {
+    decode::head(body)
 }
 
 /// Writes a reply.

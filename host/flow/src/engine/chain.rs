@@ -25,7 +25,7 @@ pub(super) async fn run(plan: &ExecutionPlan, mut request: FlowRequest, started:
         } else {
             let source = stage.sources.first().copied().unwrap_or(crate::plan::Source::Gateway);
             let call = ExecutorCall {
-                endpoint: endpoint.clone(),
+                endpoint,
                 documents: documents.clone(),
                 parameters: request.parameters.scoped(&stage.name),
                 inputs: join::single(plan.source_name(source), &documents),

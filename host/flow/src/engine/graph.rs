@@ -119,7 +119,7 @@ impl<'a> Walk<'a> {
             return Some(Begun::Failed { documents, problem: too_late(stage) });
         }
         let call = ExecutorCall {
-            endpoint: endpoint.clone(),
+            endpoint,
             documents,
             parameters: self.request.parameters.scoped(&stage.name),
             inputs,

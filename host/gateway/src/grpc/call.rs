@@ -2,7 +2,8 @@
 //!
 //! One task drives each stream; it belongs to the stream's replies, so a caller that goes away takes it along. It
 //! reads on only while fewer than `prefetch` requests are in flight or wait to be taken, and gives up on a caller that
-//! takes nothing for too long. Whatever ends the input, what is pending is finished and sent first.
+//! takes nothing for too long. A message beyond its tenant's quota is answered like an executor's failure, and the stream
+//! goes on. Whatever ends the input, what is pending is finished and sent first.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -24,6 +25,7 @@ use super::status::{status_of, status_of_refusal};
 use super::{answer, is_too_large};
 use crate::admission::{BytesPermit, Doorstep, Permit};
 use crate::circumstances::{Arrival, Circumstances};
+use crate::door::Visitor;
 use crate::gate::Gate;
 use crate::http::body;
 use crate::in_flight::InFlight;
@@ -38,7 +40,11 @@ pub(super) struct Replies {
 }
 
 /// Begins a stream.
-pub(super) fn replies(gate: Arc<Gate>, request: Request<Streaming<Bytes>>) -> Result<Replies, Status> {
+pub(super) fn replies(
+    gate: Arc<Gate>,
+    visitor: Arc<dyn Visitor>,
+    request: Request<Streaming<Bytes>>,
+) -> Result<Replies, Status> {
     let circumstances = Circumstances::of(request.metadata().as_ref(), Arrival::now())
         .map_err(|problem| status_of(&problem))?;
     let prefetch = prefetch(request.metadata(), gate.options.prefetch);
@@ -47,6 +53,7 @@ pub(super) fn replies(gate: Arc<Gate>, request: Request<Streaming<Bytes>>) -> Re
     let driver = Driver {
         write_timeout: gate.options.write_timeout,
         gate,
+        visitor,
         circumstances,
         inbound: request.into_inner(),
         prefetch,
@@ -78,6 +85,7 @@ impl Stream for Replies {
 
 struct Driver {
     gate: Arc<Gate>,
+    visitor: Arc<dyn Visitor>,
     circumstances: Circumstances,
     inbound: Streaming<Bytes>,
     prefetch: usize,
@@ -139,10 +147,13 @@ impl Driver {
     }
 
     fn start(&mut self, message: Bytes, permit: Permit) {
-        let (gate, circumstances) = (self.gate.clone(), self.circumstances.arriving_now());
+        let (gate, visitor) = (self.gate.clone(), self.visitor.clone());
+        let circumstances = self.circumstances.arriving_now();
         self.in_flight.start(async move {
-            let reply = answer(&gate, message, circumstances).await;
-            (reply.map_err(|refusal| status_of_refusal(&refusal)), permit.into_bytes())
+            match answer(&gate, &*visitor, message, circumstances).await {
+                Ok((reply, guard)) => (Ok(reply), permit.into_bytes(guard)),
+                Err(refusal) => (Err(status_of_refusal(&refusal)), permit.into_bytes(None)),
+            }
         });
     }
 

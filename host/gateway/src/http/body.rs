@@ -14,9 +14,7 @@ const MAX_TRUST: usize = 1 << 20;
 /// Reads all of it. `patience` is the longest silence, and the time that a body has in all beside one millisecond for
 /// each of its bytes: a caller slower than that would hold its connection for hours.
 pub(crate) async fn collect(mut body: Incoming, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
-    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(too_large(limit));
-    }
+    check_length(&body, limit)?;
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
     let started = Instant::now();
     // Nearly every body is one chunk, which then is the body without a copy.
@@ -46,6 +44,14 @@ pub(crate) async fn collect(mut body: Incoming, limit: usize, patience: Duration
         whole.extend_from_slice(&data);
     }
     Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+/// Refuses a body that says itself that it is too long.
+pub(crate) fn check_length(body: &Incoming, limit: usize) -> Result<(), Problem> {
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(too_large(limit));
+    }
+    Ok(())
 }
 
 pub(crate) fn too_large(limit: usize) -> Problem {

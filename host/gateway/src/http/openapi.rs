@@ -51,6 +51,8 @@ pub(crate) fn describe<'a>(
             "description": about.description,
             "version": env!("CARGO_PKG_VERSION"),
         },
+        // Relative to this description, which may stand under a prefix that names the flow.
+        "servers": [{ "url": "." }],
         "paths": paths,
         "components": { "schemas": schemas() },
     })
@@ -72,7 +74,9 @@ pub(crate) fn has_path(endpoint: &str) -> bool {
         "/ws",
     ];
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
-    !RESERVED.contains(&endpoint) && !endpoint.starts_with("/docs/") && endpoint.bytes().all(is_plain)
+    !RESERVED.contains(&endpoint)
+        && !["/docs/", "/flows/", "/executors/"].iter().any(|prefix| endpoint.starts_with(prefix))
+        && endpoint.bytes().all(is_plain)
 }
 
 fn any_endpoint() -> Value {

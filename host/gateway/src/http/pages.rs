@@ -3,17 +3,18 @@
 //! Everything is served from this binary; nothing is loaded from elsewhere, so the page works without a network.
 
 use ::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use ::http::{HeaderValue, Request, Response, StatusCode};
+use ::http::{HeaderValue, Response, StatusCode};
 use axum::body::Body;
 use bytes::Bytes;
-use hyper::body::Incoming;
 use lockgate_domain::{ErrorCode, Problem};
 use lockgate_telemetry::page::MEDIA_TYPE;
 use serde_json::json;
 
-use super::{method_not_allowed, openapi, render_problem};
+use super::{Caller, method_not_allowed, openapi, render_problem};
+use crate::door::Visitor;
 use crate::gate::Gate;
 use crate::metrics;
+use crate::routes::ServedFlow;
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -38,57 +39,70 @@ pub(super) fn exists(path: &str) -> bool {
     )
 }
 
-/// Answers GET and HEAD.
-pub(super) fn answer(gate: &Gate, request: &Request<Incoming>) -> Response<Body> {
-    match request.uri().path() {
+/// Answers GET and HEAD. Pages that are the same for everybody need no credential; what tells of a flow does.
+pub(super) fn answer(caller: &Caller<'_>) -> Response<Body> {
+    let (gate, path) = (caller.gate, caller.address.path);
+    match path {
         "/" => page(JSON, "{}"),
         "/docs" => page(HTML, include_str!("docs/index.html")),
         "/docs/style.css" => page(CSS, include_str!("docs/style.css")),
         "/docs/page.js" => page(SCRIPT, include_str!("docs/page.js")),
-        "/openapi.json" => match gate.routes.resolve() {
-            Ok(flow) => page(JSON, flow.openapi()),
+        "/openapi.json" => of_flow(caller, |flow| page(JSON, flow.openapi())),
+        "/status" => of_flow(caller, |flow| page(JSON, status(flow))),
+        "/dry_run" => match caller.knock() {
+            Ok(visitor) => page(JSON, dry_run(gate, &*visitor)),
             Err(problem) => render_problem(None, &problem),
         },
-        "/status" => page(JSON, status(gate)),
-        "/dry_run" => page(JSON, dry_run(gate)),
         "/healthz" => page(JSON, r#"{"status":"healthy"}"#),
-        "/readyz" => match gate.readiness() {
+        "/readyz" => match readiness(caller) {
             Ok(()) => page(JSON, r#"{"status":"ready"}"#),
             Err(problem) => render_problem(None, &problem),
         },
-        "/metrics" => page(MEDIA_TYPE, metrics::text(gate)),
+        "/metrics" if gate.options.metrics => page(MEDIA_TYPE, metrics::text(gate)),
+        "/metrics" => not_found(path),
         "/ws" => {
             let problem = Problem::new(ErrorCode::InvalidRequest, "this path is for WebSocket connections");
             let mut response = render_problem(None, &problem);
             *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
             response
         }
-        "/post" | "/index" | "/search" | "/update" | "/delete" => method_not_allowed(request.uri().path()),
-        path => match gate.routes.resolve() {
-            Ok(flow) if openapi::has_path(path) && flow.has_endpoint(path) => method_not_allowed(path),
-            _ => not_found(path),
-        },
+        "/post" | "/index" | "/search" | "/update" | "/delete" => method_not_allowed(path),
+        path => of_flow(caller, |flow| {
+            let is_post = openapi::has_path(path) && flow.has_endpoint(path);
+            if is_post { method_not_allowed(path) } else { not_found(path) }
+        }),
     }
+}
+
+fn of_flow(caller: &Caller<'_>, answer: impl FnOnce(&ServedFlow) -> Response<Body>) -> Response<Body> {
+    match caller.knock().and_then(|visitor| visitor.flow()) {
+        Ok(flow) => answer(&flow),
+        Err(problem) => render_problem(None, &problem),
+    }
+}
+
+/// Of the host; under a prefix also of the flow that it names.
+fn readiness(caller: &Caller<'_>) -> Result<(), Problem> {
+    if caller.address.has_prefix() {
+        caller.knock()?.flow()?;
+    }
+    caller.gate.readiness()
 }
 
 /// Which software serves here, in the shape of Jina's `JinaInfoProto`. Nothing of the environment is shown.
-pub(crate) fn status_entries(gate: &Gate) -> Vec<(&'static str, String)> {
-    let mut entries = vec![("lockgate", env!("CARGO_PKG_VERSION").to_owned())];
-    if let Ok(flow) = gate.routes.resolve() {
-        entries.push(("flow", flow.name.to_string()));
-    }
-    entries
+pub(crate) fn status_entries(flow: &ServedFlow) -> Vec<(&'static str, String)> {
+    vec![("lockgate", env!("CARGO_PKG_VERSION").to_owned()), ("flow", flow.name().to_string())]
 }
 
-fn status(gate: &Gate) -> String {
+fn status(flow: &ServedFlow) -> String {
     let entries: serde_json::Map<String, serde_json::Value> =
-        status_entries(gate).into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        status_entries(flow).into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
     json!({ "jina": entries, "envs": {} }).to_string()
 }
 
-fn dry_run(gate: &Gate) -> String {
-    match gate.readiness() {
-        Ok(()) => json!({ "code": 0, "description": "", "exception": null }).to_string(),
+fn dry_run(gate: &Gate, visitor: &dyn Visitor) -> String {
+    match gate.readiness().and_then(|()| visitor.flow()) {
+        Ok(_) => json!({ "code": 0, "description": "", "exception": null }).to_string(),
         Err(problem) => json!({ "code": 1, "description": problem.message(), "exception": null }).to_string(),
     }
 }

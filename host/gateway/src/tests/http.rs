@@ -133,7 +133,7 @@ async fn methods_and_pages() {
     check(Method::GET, "/healthz", 200, "healthy").await;
     check(Method::GET, "/readyz", 200, "ready").await;
     check(Method::GET, "/openapi.json", 200, "\"/upper\"").await;
-    check(Method::GET, "/docs", 200, "/docs/page.js").await;
+    check(Method::GET, "/docs", 200, "\"docs/page.js\"").await;
     check(Method::GET, "/docs/page.js", 200, "use strict").await;
     check(Method::GET, "/docs/style.css", 200, "color-scheme").await;
     check(Method::GET, "/metrics", 200, "lockgate_draining 0\n").await;

@@ -6,6 +6,7 @@
 //! close frame says why. A peer that closes or vanishes takes its requests with it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,10 +29,11 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use super::{Purpose, Subprotocol};
 use crate::admission::{BytesPermit, Doorstep, Permit};
 use crate::circumstances::Circumstances;
+use crate::door::Visitor;
 use crate::gate::Gate;
 use crate::in_flight::InFlight;
 use crate::options::GatewayOptions;
-use crate::websocket::frames;
+use crate::websocket::frames::{self, Reply};
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -39,9 +41,9 @@ type Socket = WebSocketStream<TokioIo<Upgraded>>;
 const MAX_REASON_BYTES: usize = 123;
 
 /// A session that has not begun.
-#[derive(Debug)]
 pub(crate) struct Session {
     pub(super) gate: Arc<Gate>,
+    pub(super) visitor: Arc<dyn Visitor>,
     pub(super) upgrade: OnUpgrade,
     pub(super) subprotocol: Subprotocol,
     pub(super) purpose: Purpose,
@@ -69,6 +71,7 @@ impl Session {
             heard: Instant::now(),
             asked: false,
             gate: self.gate,
+            visitor: self.visitor,
         };
         let ended = match self.purpose {
             Purpose::Flow => talk.converse().await,
@@ -80,16 +83,23 @@ impl Session {
     }
 }
 
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("purpose", &self.purpose).finish_non_exhaustive()
+    }
+}
+
 /// A frame on its way out, and the bytes that its request is accounted for.
 type Outgoing = (Message, Option<BytesPermit>);
 
 struct Talk {
     gate: Arc<Gate>,
+    visitor: Arc<dyn Visitor>,
     socket: Socket,
     subprotocol: Subprotocol,
     circumstances: Circumstances,
     doorstep: Doorstep<Bytes>,
-    in_flight: InFlight<(Result<Message, Problem>, BytesPermit)>,
+    in_flight: InFlight<(Reply, BytesPermit)>,
     outbox: VecDeque<Outgoing>,
     unflushed: bool,
     /// Whether frames can still be told apart; not after a protocol error.
@@ -104,7 +114,7 @@ struct Talk {
 enum Event {
     Frame(Option<Result<Message, Error>>),
     Admitted(Bytes, Permit),
-    Done(Result<Message, Problem>, BytesPermit),
+    Done(Reply, BytesPermit),
     Panicked,
     Sent(Result<(), Error>),
     Silence,
@@ -126,8 +136,7 @@ impl Talk {
                     self.end_with(close_of_error(error)?);
                 }
                 Event::Admitted(frame, permit) => self.start(frame, permit),
-                Event::Done(Ok(message), bytes) => self.outbox.push_back((message, Some(bytes))),
-                Event::Done(Err(problem), _) => self.end_with(close_of_problem(&problem)),
+                Event::Done(reply, bytes) => self.finish(reply, bytes),
                 Event::Panicked => self.end_with(close(CloseCode::Error, "the host failed")),
                 Event::Sent(sent) => sent?,
                 Event::Silence if self.asked => return Ok(()),
@@ -143,7 +152,8 @@ impl Talk {
     }
 
     async fn report_readiness(&mut self) -> Result<(), Error> {
-        let message = frames::readiness(self.subprotocol, self.gate.readiness().err().as_ref());
+        let readiness = self.gate.readiness().and_then(|()| self.visitor.flow());
+        let message = frames::readiness(self.subprotocol, readiness.err().as_ref());
         self.socket.send(message).await?;
         self.end_with(close(CloseCode::Normal, ""));
         self.close().await
@@ -204,12 +214,22 @@ impl Talk {
     }
 
     fn start(&mut self, frame: Bytes, permit: Permit) {
-        let (gate, circumstances) = (self.gate.clone(), self.circumstances.arriving_now());
-        let subprotocol = self.subprotocol;
+        let (gate, visitor) = (self.gate.clone(), self.visitor.clone());
+        let (subprotocol, circumstances) = (self.subprotocol, self.circumstances.arriving_now());
         self.in_flight.start(async move {
-            let reply = frames::answer(&gate, subprotocol, frame, circumstances).await;
-            (reply, permit.into_bytes())
+            let mut reply = frames::answer(&gate, &*visitor, subprotocol, frame, circumstances).await;
+            let guard = reply.guard.take();
+            (reply, permit.into_bytes(guard))
         });
+    }
+
+    fn finish(&mut self, reply: Reply, bytes: BytesPermit) {
+        if let Some(message) = reply.message {
+            self.outbox.push_back((message, Some(bytes)));
+        }
+        if let Some(problem) = reply.ends_with {
+            self.end_with(close_of_problem(&problem));
+        }
     }
 
     /// The first reason stays.
@@ -283,7 +303,7 @@ fn close_of_problem(problem: &Problem) -> CloseFrame {
     let code = match problem.code() {
         ErrorCode::InvalidRequest => CloseCode::Invalid,
         ErrorCode::RequestTooLarge => CloseCode::Size,
-        ErrorCode::NotFound => CloseCode::Policy,
+        ErrorCode::NotFound | ErrorCode::Unauthenticated | ErrorCode::PermissionDenied => CloseCode::Policy,
         _ => CloseCode::Error,
     };
     close(code, problem.message())

@@ -97,3 +97,21 @@ fn documents_that_do_not_fit_make_an_error_reply() {
     assert_eq!(status.description, "data[0].granularity: -1 is no unsigned integer of 32 bits");
     assert!(reply.data.is_none());
 }
+
+#[test]
+fn heads_are_read_without_the_documents() {
+    let check = |message: proto::DataRequestProto, id: Option<&str>, endpoint: Option<&str>| {
+        let head = super::decode_head(&message.encode_to_vec());
+        assert_eq!((head.id.as_deref(), head.endpoint.as_deref()), (id, endpoint));
+    };
+    let header = proto::HeaderProto {
+        request_id: "a".to_owned(),
+        exec_endpoint: Some("/x".to_owned()),
+        ..Default::default()
+    };
+    let broken = super::content(Bytes::from_static(&[255; 40]));
+    let message = proto::DataRequestProto { header: Some(header), data: Some(broken), ..Default::default() };
+    check(message, Some("a"), Some("/x"));
+    check(proto::DataRequestProto::default(), None, None);
+    assert_eq!(super::decode_head(&[255; 10]), Head::default());
+}

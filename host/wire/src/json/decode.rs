@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::documents::{DataSeed, Draft};
 use super::scalar::TextSeed;
-use crate::envelope::{Dialect, Request};
+use crate::envelope::{Dialect, Head, Request};
 use crate::fault::{Fault, Result, Step};
 
 pub(super) fn request(body: &[u8], limits: &Limits) -> Result<Request> {
@@ -40,6 +40,21 @@ pub(super) fn request(body: &[u8], limits: &Limits) -> Result<Request> {
         documents: documents.finish(is_v2)?,
         dialect: if is_v2 { Dialect::DocArrayV2 } else { Dialect::DocArrayV1 },
     })
+}
+
+pub(super) fn head(body: &[u8]) -> Head {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Outline {
+        header: Option<Header>,
+        #[serde(alias = "execEndpoint", alias = "endpoint")]
+        exec_endpoint: Option<String>,
+    }
+
+    let outline: Outline = serde_json::from_slice(body).unwrap_or_default();
+    let header = outline.header.unwrap_or_default();
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    Head { id: given(header.request_id), endpoint: given(outline.exec_endpoint.or(header.exec_endpoint)) }
 }
 
 #[derive(Default)]

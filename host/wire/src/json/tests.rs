@@ -213,3 +213,21 @@ fn blobs_of_v2_callers_are_plain() {
     };
     assert_eq!(values[0], Some(Bytes::from_static(b"aGk=")));
 }
+
+#[test]
+fn heads_are_read_without_the_documents() {
+    let check = |body: &str, id: Option<&str>, endpoint: Option<&str>| {
+        let head = super::decode_head(body.as_bytes());
+        assert_eq!((head.id.as_deref(), head.endpoint.as_deref()), (id, endpoint), "{body}");
+    };
+    check(
+        r#"{"header": {"request_id": "a", "exec_endpoint": "/x"}, "data": [{"text": 7}]}"#,
+        Some("a"),
+        Some("/x"),
+    );
+    check(r#"{"data": [], "execEndpoint": "/y", "header": {"requestId": "b"}}"#, Some("b"), Some("/y"));
+    check(r#"{"header": null, "data": null}"#, None, None);
+    check(r#"{"header": {"request_id": ""}}"#, None, None);
+    check("nonsense", None, None);
+    check(&"[".repeat(10_000), None, None);
+}

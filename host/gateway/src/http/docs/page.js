@@ -30,7 +30,7 @@ const requestBody = () => {
 const showCommand = () => {
   try {
     const body = JSON.stringify(requestBody()).replaceAll("'", "'\\''");
-    element("curl").textContent = `curl ${location.origin}/post -H 'content-type: application/json' -d '${body}'`;
+    element("curl").textContent = `curl ${new URL("post", location.href)} -H 'content-type: application/json' -d '${body}'`;
     element("mistake").textContent = "";
     return true;
   } catch (error) {
@@ -45,7 +45,7 @@ const send = async (event) => {
   element("outcome").textContent = "waiting …";
   const started = performance.now();
   try {
-    const response = await fetch("/post", {
+    const response = await fetch("post", {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(requestBody()),
@@ -91,7 +91,7 @@ const describe = (path, operation) => {
 };
 
 const load = async () => {
-  const api = await (await fetch("/openapi.json")).json();
+  const api = await (await fetch("openapi.json")).json();
   document.title = api.info.title;
   element("title").textContent = api.info.title;
   element("description").textContent = api.info.description || "";
@@ -104,7 +104,7 @@ const load = async () => {
       element("endpoint-names").append(option);
     }
   }
-  const ready = await fetch("/readyz");
+  const ready = await fetch("readyz");
   element("readiness").textContent = ready.ok ? "ready" : "not ready";
 };
 
