@@ -6,6 +6,7 @@
 
 mod adapters;
 mod deploy;
+mod hosting;
 mod inspect;
 mod metrics;
 mod node;
@@ -16,11 +17,13 @@ mod tasks;
 pub use crate::adapters::PoolExecutor;
 pub use crate::adapters::draft;
 pub use crate::deploy::{DeployError, Deployment, FlowSource, Stage, StageEvent};
+pub use crate::hosting::HostOptions;
 pub use crate::inspect::{Inspection, Interface};
 pub use crate::node::{Node, NodeOptions};
 pub use crate::serving::{Ended, Serving};
 pub use crate::signals::Signals;
 pub use lockgate_gateway::GatewayOptions;
+pub use lockgate_registry::{jwt, oci};
 pub use lockgate_runtime::{CompilerCommand, compile_worker};
 
 /// The contract that this host speaks with its guests.
