@@ -13,6 +13,7 @@ mod isolation;
 mod jina;
 mod lifecycle;
 mod metrics;
+mod oci;
 mod protocols;
 mod readme;
 mod refused_components;

@@ -234,7 +234,9 @@ fn parse(text: &str) -> Result<Reference, Problem> {
 fn check_host(host: &str) -> Result<String, Problem> {
     let probe = format!("{host}/a/b:c");
     match Reference::try_from(probe.as_str()) {
-        Ok(reference) if reference.registry() == host && reference.repository() == "a/b" => Ok(host.to_owned()),
+        Ok(reference) if reference.registry() == host && reference.repository() == "a/b" => {
+            Ok(host.to_owned())
+        }
         Ok(_) | Err(_) => {
             let host: String = host.chars().take(80).collect();
             Err(invalid(format!("{host:?} is no host of an OCI registry"))

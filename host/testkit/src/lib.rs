@@ -8,6 +8,7 @@
 pub mod fixtures;
 pub mod host;
 pub mod http;
+pub mod oci_registry;
 pub mod process;
 pub mod python;
 mod shared;

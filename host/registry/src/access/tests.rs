@@ -1,3 +1,5 @@
+//! Who gets in, what each refusal says, and that nothing of a secret is ever repeated.
+
 use std::time::Duration;
 
 use lockgate_domain::{ErrorCode, KeyId, Principal, Problem, Scope, TenantName, Timestamp};

@@ -1,3 +1,5 @@
+//! What counts as a signature of a component, and every bit of it.
+
 use super::*;
 
 const DIGEST: [u8; 32] = [7; 32];

@@ -1,3 +1,5 @@
+//! What opens a sealed secret, every bit of it, and which key files are taken.
+
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
