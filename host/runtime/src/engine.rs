@@ -6,10 +6,12 @@
 //! dearer with it and one instance serves one call at a time anyway. NaN bits are left as the processor makes them:
 //! canonicalising costs float code half its speed, and no guest can learn more from them than from a clock.
 
+use std::hash::{Hash, Hasher};
 use std::thread;
 use std::time::Duration;
 
 use lockgate_domain::{ErrorCode, Problem};
+use sha2::{Digest, Sha256};
 use wasmtime::{
     Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
     Strategy,
@@ -43,6 +45,31 @@ const KEEP_RESIDENT: usize = 8 << 20;
 const KEEP_TABLE_RESIDENT: usize = 64 << 10;
 /// Unused slots that keep their pages: what the process holds after a burst is about this times `KEEP_RESIDENT`.
 const WARM_SLOTS: u32 = 32;
+
+/// The version of wasmtime that this is built with; a test compares.
+pub(crate) const WASMTIME: &str = "48.0.8";
+
+/// Names everything that machine code of this engine depends on besides the component: version, processor, settings.
+pub(crate) fn identify(engine: &Engine) -> String {
+    let mut hasher = WideHasher(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let hash: String = hasher.0.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("wasmtime-{WASMTIME}-{hash}")
+}
+
+/// All 256 bits of what wasmtime hashes, where the standard hasher would keep 64.
+struct WideHasher(Sha256);
+
+impl Hasher for WideHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let digest = self.0.clone().finalize();
+        digest.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
+    }
+}
 
 /// Builds the engine and starts its ticker, which ends with the last handle of the engine.
 pub(crate) fn build(capacity: &Capacity) -> Result<Engine, Problem> {

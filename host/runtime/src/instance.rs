@@ -4,10 +4,10 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lockgate_domain::document::Overlay;
-use lockgate_domain::{DocumentList, FuelBudget, Problem};
+use lockgate_domain::{DocumentList, FuelBudget, Problem, Usage};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance as Guest, Lift, TypedFunc};
 use wasmtime::{Store, UpdateDeadline};
 
@@ -16,6 +16,7 @@ use crate::failure::{Allowance, DeadlinePassed, Failure, InvocationError, deadli
 use crate::host::GuestError;
 use crate::invocation::{Invocation, InvocationReply};
 use crate::limiter::after;
+use crate::meter::Bill;
 use crate::slots::Slot;
 use crate::state::{Call, InstanceState, Setting};
 
@@ -41,12 +42,15 @@ impl Instance {
     /// Instantiates and runs `init`.
     pub(crate) async fn build(linked: &Linked, setting: Arc<Setting>, slot: Slot) -> Result<Self, Problem> {
         let (mut store, allowance) = new_store(linked, &setting)?;
-        let guest = instantiate(&mut store, linked, allowance).await?;
-        let init: InitFunc = typed(&mut store, &guest, &linked.init)?;
-        let call: CallFunc = typed(&mut store, &guest, &linked.call)?;
-        let until = store.data().deadline;
-        let done = within(until, init.call_async(&mut store, ())).await;
-        let answer = sort(&store, done, &allowance);
+        let bill = setting.meter.open(Instant::now(), Usage::default);
+        let building = Building { store: &mut store, granted: allowance.fuel, bill };
+        let guest = instantiate(building.store, linked, allowance).await?;
+        let init: InitFunc = typed(building.store, &guest, &linked.init)?;
+        let call: CallFunc = typed(building.store, &guest, &linked.call)?;
+        let until = building.store.data().deadline;
+        let done = within(until, init.call_async(&mut *building.store, ())).await;
+        let answer = sort(building.store, done, &allowance);
+        drop(building);
         store.data().log.finish();
         match answer.map_err(|failure| with_setting(failure, &setting, "init"))? {
             (Ok(()),) => Ok(Self { store, call, calls: 0, sound: true, _slot: slot }),
@@ -54,14 +58,16 @@ impl Instance {
         }
     }
 
-    /// Instantiates and asks what the component is; the instance is dropped.
+    /// Instantiates and asks what the component is; the instance is dropped. Says how long instantiating took, too.
     pub(crate) async fn describe(
         linked: &Linked,
         setting: Arc<Setting>,
         slot: Slot,
-    ) -> Result<String, Problem> {
+    ) -> Result<(String, Duration), Problem> {
         let (mut store, allowance) = new_store(linked, &setting)?;
+        let started = Instant::now();
         let guest = instantiate(&mut store, linked, allowance).await?;
+        let instantiated = started.elapsed();
         let describe: TypedFunc<(), (String,)> = typed(&mut store, &guest, &linked.describe)?;
         // Typed here so that a wrong signature is found when the component is loaded.
         let _: InitFunc = typed(&mut store, &guest, &linked.init)?;
@@ -73,7 +79,7 @@ impl Instance {
         drop(store);
         drop(slot);
         let (text,) = answer.map_err(|failure| with_setting(failure, &setting, "describe"))?;
-        Ok(text)
+        Ok((text, instantiated))
     }
 
     /// Calls the guest. Whatever becomes of the future, unburned fuel goes back to the request.
@@ -97,25 +103,19 @@ impl Instance {
             let error = InvocationError::FlowFuel { total: budget.total() };
             return Err(problem(Failure::plain(error)));
         }
-        let mut running = Running { instance: self, budget, granted };
+        let bill = setting.meter.open(now, || Usage {
+            requests: 1,
+            failures: 1,
+            documents: u64::from(invocation.documents.len()),
+            bytes_in: invocation.documents.bytes(),
+            ..Usage::default()
+        });
+        let mut running = Running { instance: self, budget, granted, bill };
         let called = running.call(endpoint, invocation, until).await;
-        let store = &running.instance.store;
-        let answer = sort(store, called, &allowance);
-        running.instance.sound = answer.is_ok();
+        let ended = running.end(called, &allowance);
         let fuel = running.burned();
-        let call = running.instance.store.data_mut().call.take();
-        let documents = call.map(|call| call.documents);
         drop(running);
-        match (answer.map_err(problem)?, documents) {
-            ((Ok(()),), Some(documents)) => {
-                let documents = commit(documents).map_err(problem)?;
-                Ok(InvocationReply { documents, fuel })
-            }
-            ((Ok(()),), None) => Err(problem(Failure::plain(InvocationError::Contract {
-                what: "the call ended without its documents".into(),
-            }))),
-            ((Err(error),), _) => Err(problem(Failure::plain(returned(error)))),
-        }
+        ended.map(|documents| InvocationReply { documents, fuel }).map_err(problem)
     }
 
     /// Whether it may take another call.
@@ -134,11 +134,27 @@ impl Instance {
     }
 }
 
-/// A call in progress: settles fuel when it ends or is dropped.
+/// An instance that is being built: settles the bill when it is there, or never will be.
+struct Building<'a> {
+    store: &'a mut Store<InstanceState>,
+    granted: u64,
+    bill: Option<Bill>,
+}
+
+impl Drop for Building<'_> {
+    fn drop(&mut self) {
+        if let Some(bill) = self.bill.take() {
+            bill.close(self.granted.saturating_sub(self.store.get_fuel().unwrap_or(0)));
+        }
+    }
+}
+
+/// A call in progress: settles fuel and bill when it ends or is dropped.
 struct Running<'a> {
     instance: &'a mut Instance,
     budget: FuelBudget,
     granted: u64,
+    bill: Option<Bill>,
 }
 
 impl Running<'_> {
@@ -164,6 +180,29 @@ impl Running<'_> {
         within(until, call.call_async(&mut *store, (endpoint,))).await
     }
 
+    /// The documents of a call that ended well.
+    fn end(
+        &mut self,
+        called: Option<wasmtime::Result<(Result<(), GuestError>,)>>,
+        allowance: &Allowance,
+    ) -> Result<DocumentList, Failure> {
+        let answer = sort(&self.instance.store, called, allowance);
+        self.instance.sound = answer.is_ok();
+        let call = self.instance.store.data_mut().call.take();
+        let (answer,) = answer?;
+        answer.map_err(|error| Failure::plain(returned(error)))?;
+        let Some(call) = call else {
+            let what = "the call ended without its documents".into();
+            return Err(Failure::plain(InvocationError::Contract { what }));
+        };
+        let documents = call.documents.commit();
+        let documents = documents.map_err(|error| Failure::plain(InvocationError::Commit(error)))?;
+        if let Some(bill) = &mut self.bill {
+            bill.succeeded(documents.bytes());
+        }
+        Ok(documents)
+    }
+
     fn burned(&self) -> u64 {
         self.granted.saturating_sub(self.instance.store.get_fuel().unwrap_or(0))
     }
@@ -171,8 +210,12 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.budget.give_back(self.granted.saturating_sub(self.burned()));
+        let burned = self.burned();
+        self.budget.give_back(self.granted.saturating_sub(burned));
         self.instance.store.data().log.finish();
+        if let Some(bill) = self.bill.take() {
+            bill.close(burned);
+        }
     }
 }
 
@@ -234,10 +277,6 @@ where
 }
 
 // === endings ===
-
-fn commit(documents: Overlay) -> Result<DocumentList, Failure> {
-    documents.commit().map_err(|error| Failure::plain(InvocationError::Commit(error)))
-}
 
 fn returned(error: GuestError) -> InvocationError {
     InvocationError::Returned { grpc: error.code.into(), message: error.message, details: error.details }

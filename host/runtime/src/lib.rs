@@ -26,7 +26,7 @@ mod share;
 mod slots;
 mod state;
 
-pub use crate::component::{CompilerCommand, Component, GrantedBy, Import, compile_worker};
+pub use crate::component::{CompilerCommand, Component, GrantedBy, Import, KnownComponent, compile_worker};
 pub use crate::invocation::{Inputs, Invocation, InvocationReply};
 pub use crate::key_value::{KeyValueError, KeyValueStore};
 pub use crate::meter::{CallMeter, NoMeter};

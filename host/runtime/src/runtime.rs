@@ -1,6 +1,7 @@
 //! The runtime of a process: engine, linker, slots, compile cache, and the components that are loaded.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
@@ -8,9 +9,12 @@ use lockgate_domain::{ComponentDigest, ErrorCode, LimitKind, Problem};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
-use wasmtime::component::{Component as Compiled, Linker};
+use wasmtime::component::Linker;
 
-use crate::component::{ArtefactCache, CompilerCommand, Component, compile, compile_apart, map_bytes};
+use crate::component::{
+    Apart, ArtefactCache, CompilerCommand, Component, KnownComponent, Machined, compile, compile_apart,
+    map_bytes,
+};
 use crate::slots::{Capacity, Slots};
 use crate::state::InstanceState;
 use crate::{engine, host, pool};
@@ -49,6 +53,7 @@ pub struct Runtime(Arc<Inner>);
 struct Inner {
     options: RuntimeOptions,
     engine: Engine,
+    engine_id: String,
     linker: Linker<InstanceState>,
     slots: Slots,
     pools: Mutex<Vec<Weak<pool::Inner>>>,
@@ -78,6 +83,7 @@ impl Runtime {
         let (pools, compiling, loaded) = (Mutex::default(), Mutex::default(), Mutex::default());
         Ok(Self(Arc::new(Inner {
             options,
+            engine_id: engine::identify(&engine),
             engine,
             linker,
             slots,
@@ -100,40 +106,74 @@ impl Runtime {
             return Err(Problem::limit(LimitKind::RequestBytes, limit, message));
         }
         let digest = ComponentDigest::from_sha256(Sha256::digest(bytes).into());
+        self.once(digest, || Component::load(self, digest, bytes))
+    }
+
+    /// Takes a component that was examined before: maps its compiled code, in about a millisecond, and asks it nothing.
+    ///
+    /// Where the code is missing, damaged or another engine's, `read` is asked for the component's bytes, which are
+    /// verified and compiled; this blocks like [`Runtime::load`] then. A component that is in use is shared.
+    pub fn open(
+        &self,
+        known: &KnownComponent<'_>,
+        read: impl FnOnce() -> io::Result<Vec<u8>>,
+    ) -> Result<Arc<Component>, Problem> {
+        self.once(known.digest, || Component::open(self, known, read))
+    }
+
+    /// Names the engine: its version, and all that its machine code depends on.
+    pub fn engine_id(&self) -> &str {
+        &self.0.engine_id
+    }
+
+    /// The component of that digest that is in use, or the one that `make` gives. The same digest is made once at a
+    /// time.
+    fn once(
+        &self,
+        digest: ComponentDigest,
+        make: impl FnOnce() -> Result<Component, Problem>,
+    ) -> Result<Arc<Component>, Problem> {
         let place = self.0.loaded.lock().entry(digest).or_default().clone();
         let mut known = place.lock();
         if let Some(component) = known.upgrade() {
             return Ok(component);
         }
-        let loaded = Component::load(self, digest, bytes).map(Arc::new);
-        if let Ok(component) = &loaded {
+        let made = make().map(Arc::new);
+        if let Ok(component) = &made {
             *known = Arc::downgrade(component);
         }
         drop(known);
         drop(place);
         self.forget_unused();
-        loaded.map_err(|problem| problem.with_digest(digest))
+        made.map_err(|problem| problem.with_digest(digest))
     }
 
-    /// Machine code of a component, and whether it was there already.
-    pub(crate) fn compile(&self, digest: ComponentDigest, bytes: &[u8]) -> Result<(Compiled, bool), Problem> {
+    /// Machine code that is on disk and sound.
+    pub(crate) fn map(&self, digest: ComponentDigest) -> Option<Machined> {
+        let compiled = self.0.cache.as_ref()?.get(&self.0.engine, digest)?;
+        Some(Machined { compiled, from_cache: true, memory: None })
+    }
+
+    /// Machine code of a component, from disk or from the compiler.
+    pub(crate) fn compile(&self, digest: ComponentDigest, bytes: &[u8]) -> Result<Machined, Problem> {
         let Inner { options, engine, cache, compilers, compiling, .. } = &*self.0;
-        if let Some(compiled) = cache.as_ref().and_then(|cache| cache.get(engine, digest)) {
-            return Ok((compiled, true));
+        if let Some(mapped) = self.map(digest) {
+            return Ok(mapped);
         }
         let _turn = compiling.lock();
-        let artefact = match &options.compiler {
+        let Apart { artefact, memory } = match &options.compiler {
             Some(command) => compile_apart(command, bytes)?,
-            None => compilers.install(|| compile(engine, bytes))?,
+            None => Apart { artefact: compilers.install(|| compile(engine, bytes))?, memory: None },
         };
+        let machined = |compiled| Machined { compiled, from_cache: false, memory };
         if let Some(cache) = cache {
             cache.put(digest, &artefact);
             if let Some(compiled) = cache.get(engine, digest) {
-                return Ok((compiled, false));
+                return Ok(machined(compiled));
             }
         }
         match map_bytes(engine, &artefact) {
-            Ok(compiled) => Ok((compiled, false)),
+            Ok(compiled) => Ok(machined(compiled)),
             Err(error) => {
                 let message = format!("the compiled component does not load: {}", error.root_cause());
                 Err(Problem::new(ErrorCode::HostFault, message))
@@ -158,6 +198,12 @@ impl Runtime {
         let mut pools = self.0.pools.lock();
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(Arc::downgrade(pool));
+    }
+
+    /// Pools that are alive.
+    #[cfg(test)]
+    pub(crate) fn pools(&self) -> usize {
+        self.0.pools.lock().iter().filter(|pool| pool.strong_count() > 0).count()
     }
 
     /// Retires one idle instance of some pool that can spare it; says whether there was one.

@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use lockgate_domain::document::Overlay;
-use lockgate_domain::{ComponentDigest, DocumentList, ExecutorName, Limits, Parameters, RequestContext};
+use lockgate_domain::{
+    ComponentDigest, DocumentList, ExecutorName, Limits, Parameters, RequestContext, TenantName,
+};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use wasmtime::component::ResourceTable;
@@ -14,7 +16,9 @@ use crate::host::wasi;
 use crate::invocation::Inputs;
 use crate::limiter::StoreLimiter;
 use crate::log::GuestLog;
+use crate::meter::Metered;
 use crate::metrics::GuestMetrics;
+use crate::share::TenantShare;
 
 /// Streams, pollables and the like that one instance may hold at once.
 const MAX_RESOURCES: usize = 1024;
@@ -28,6 +32,9 @@ pub(crate) struct Setting {
     pub(crate) limits: Limits,
     pub(crate) configuration: Map<String, Value>,
     pub(crate) metrics: GuestMetrics,
+    /// on whose account the instances compute and hold memory
+    pub(crate) share: TenantShare,
+    pub(crate) meter: Metered,
     configuration_text: OnceLock<Arc<str>>,
 }
 
@@ -65,7 +72,14 @@ impl Setting {
         configuration: Map<String, Value>,
     ) -> Self {
         let metrics = GuestMetrics::default();
-        Self { executor, digest, limits, configuration, metrics, configuration_text: OnceLock::new() }
+        let (share, meter) = (TenantShare::new(TenantName::local()), Metered::default());
+        let configuration_text = OnceLock::new();
+        Self { executor, digest, limits, configuration, metrics, share, meter, configuration_text }
+    }
+
+    /// On another tenant's account than the host's own.
+    pub(crate) fn on_account(self, share: TenantShare, meter: Metered) -> Self {
+        Self { share, meter, ..self }
     }
 
     /// The configuration as JSON text, written once for all instances.

@@ -4,8 +4,10 @@ mod cache;
 mod guest;
 mod limits;
 mod load;
+mod open;
 mod pool;
 mod reply;
+mod usage;
 
 use std::sync::{Arc, LazyLock};
 

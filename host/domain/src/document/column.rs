@@ -87,6 +87,24 @@ impl Values {
         };
         u32::try_from(rows).unwrap_or(u32::MAX)
     }
+
+    /// Bytes of the values, from their lengths: nothing is read or copied, and missing values of a fixed size count.
+    pub fn bytes(&self) -> u64 {
+        let fixed = |rows: usize, size: usize| rows.saturating_mul(size);
+        let bytes = match self {
+            Values::Text(column) | Values::Json(column) => column.bytes(),
+            Values::Bytes(values) => values.iter().flatten().map(Bytes::len).sum(),
+            Values::Integer(values) => fixed(values.len(), size_of::<i64>()),
+            Values::Number(values) => fixed(values.len(), size_of::<f64>()),
+            Values::Boolean(values) => values.len(),
+            Values::Tensor(TensorColumn::Rows(rows)) => {
+                rows.iter().flatten().map(|tensor| tensor.data().len()).sum()
+            }
+            Values::Tensor(TensorColumn::Stacked(tensor)) => tensor.data().len(),
+            Values::Link(column) => fixed(column.targets().len(), size_of::<u32>()),
+        };
+        bytes as u64
+    }
 }
 
 /// A named column. Cheap to clone.

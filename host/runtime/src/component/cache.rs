@@ -4,19 +4,28 @@
 //! only read from a directory that nobody else may enter, only when its SHA-256 stands beside it, and only under a
 //! name that holds the digest of the component and everything the engine's code depends on. Anything else, damaged,
 //! stale or half-written, is deleted and compiled again.
+//!
+//! The checksum of one file is verified once in a process: after that the file is known by its inode, size and times
+//! of change, which the kernel moves with every write. Hashing a large artefact takes longer than mapping it, and what
+//! the check is for (a crash in the middle, a bad restore, another program's hand) shows in those.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::hash::{Hash, Hasher};
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lockgate_domain::{ComponentDigest, ErrorCode, Problem};
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component as Compiled;
 
+/// How old the time of last use may grow before it is written again.
+const TOUCH_AFTER: Duration = Duration::from_secs(3600);
+/// Verified files that are remembered; beyond it all are forgotten and verified once more.
+const MAX_REMEMBERED: usize = 100_000;
 const EXTENSION: &str = "cwasm";
 const CHECKSUM_EXTENSION: &str = "sha256";
 
@@ -26,7 +35,29 @@ pub(crate) struct ArtefactCache {
     directory: PathBuf,
     max_bytes: u64,
     /// what the code of this engine depends on besides the component
-    flavour: String,
+    engine: String,
+    /// files whose checksum was verified
+    verified: Mutex<HashMap<ComponentDigest, Stamp>>,
+}
+
+/// What changes when a file does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            inode: (metadata.dev(), metadata.ino()),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 impl ArtefactCache {
@@ -48,35 +79,73 @@ impl ArtefactCache {
             return Err(Problem::new(ErrorCode::HostFault, message)
                 .with_hint("name another directory: who can write here decides what this process runs"));
         }
-        let mut hasher = WideHasher(Sha256::new());
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        let flavour = hex(&hasher.0.finalize()).chars().take(16).collect();
-        Ok(Self { directory: directory.to_owned(), max_bytes, flavour })
+        let (directory, engine) = (directory.to_owned(), crate::engine::identify(engine));
+        Ok(Self { directory, max_bytes, engine, verified: Mutex::default() })
     }
 
     /// The compiled component, if a sound artefact of it is there.
     pub(crate) fn get(&self, engine: &Engine, digest: ComponentDigest) -> Option<Compiled> {
         let path = self.path(digest);
-        if !path.exists() {
-            return None;
-        }
-        if !is_sound(&path).unwrap_or(false) {
+        let metadata = fs::metadata(&path).ok()?;
+        if !self.is_verified(digest, &path, &metadata) {
             tracing::warn!(path = %path.display(), "compiled code does not match its checksum, compiling again");
-            remove(&path);
+            self.remove(digest, &path);
             return None;
         }
         match load(engine, &path) {
             Ok(compiled) => {
-                // The time of last use, for eviction; not worth an error.
-                File::open(&path).and_then(|file| file.set_modified(SystemTime::now())).ok();
+                self.touch(digest, &path, &metadata);
                 Some(compiled)
             }
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "compiled code does not load, compiling again");
-                remove(&path);
+                self.remove(digest, &path);
                 None
             }
         }
+    }
+
+    /// Whether the file's checksum holds, or held when this process looked last and the file is still the same.
+    fn is_verified(&self, digest: ComponentDigest, path: &Path, metadata: &Metadata) -> bool {
+        let stamp = Stamp::of(metadata);
+        if self.verified.lock().get(&digest) == Some(&stamp) {
+            return true;
+        }
+        let sound = is_sound(path).unwrap_or(false);
+        if sound {
+            self.remember(digest, stamp);
+        }
+        sound
+    }
+
+    fn remember(&self, digest: ComponentDigest, stamp: Stamp) {
+        let mut verified = self.verified.lock();
+        if verified.len() >= MAX_REMEMBERED {
+            verified.clear();
+        }
+        verified.insert(digest, stamp);
+    }
+
+    /// Moves the time of last use, by which artefacts are evicted, at most once an hour; not worth an error.
+    fn touch(&self, digest: ComponentDigest, path: &Path, metadata: &Metadata) {
+        let now = SystemTime::now();
+        let is_recent = |used: SystemTime| now.duration_since(used).is_ok_and(|age| age < TOUCH_AFTER);
+        if metadata.modified().is_ok_and(is_recent) {
+            return;
+        }
+        let touched = File::open(path).and_then(|file| file.set_modified(now).and_then(|()| file.metadata()));
+        match touched {
+            // The same file as a moment ago, but for the time that was just set.
+            Ok(after) if (after.ino(), after.len()) == (metadata.ino(), metadata.len()) => {
+                self.remember(digest, Stamp::of(&after));
+            }
+            _ => {}
+        }
+    }
+
+    fn remove(&self, digest: ComponentDigest, path: &Path) {
+        self.verified.lock().remove(&digest);
+        remove(path);
     }
 
     /// Keeps an artefact, then evicts the longest unused ones beyond the bound. A full disk is logged, not an error:
@@ -91,7 +160,7 @@ impl ArtefactCache {
     }
 
     fn path(&self, digest: ComponentDigest) -> PathBuf {
-        self.directory.join(format!("{}-{}.{EXTENSION}", digest.hex(), self.flavour))
+        self.directory.join(format!("{}-{}.{EXTENSION}", digest.hex(), self.engine))
     }
 
     /// Checksum first: an artefact without its checksum, or with another's, is never run.
@@ -199,18 +268,4 @@ fn rand_name(path: &Path) -> u64 {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// All 256 bits of what wasmtime hashes, where the standard hasher would keep 64.
-struct WideHasher(Sha256);
-
-impl Hasher for WideHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        let digest = self.0.clone().finalize();
-        digest.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
-    }
 }

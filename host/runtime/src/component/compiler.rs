@@ -45,6 +45,13 @@ pub struct CompilerCommand {
     pub arguments: Vec<OsString>,
 }
 
+/// What a compiling process gave.
+pub(crate) struct Apart {
+    pub(crate) artefact: Vec<u8>,
+    /// most bytes of memory that it held
+    pub(crate) memory: Option<u64>,
+}
+
 /// The whole work of the compiling process: reads a component, writes its machine code or why there is none.
 ///
 /// Lowers the limits and the priority of the process it is called in, so call it from a process that does nothing
@@ -62,7 +69,11 @@ pub fn compile_worker(mut input: impl Read, mut output: impl Write) -> Result<()
         .map_err(|error| fault("read", &error))?;
     let engine = crate::engine::build_for_compiling()?;
     let (kind, answer) = match compile(&engine, &bytes) {
-        Ok(artefact) => (ARTEFACT, artefact),
+        Ok(artefact) => {
+            let mut answer = peak_memory().unwrap_or(0).to_le_bytes().to_vec();
+            answer.extend_from_slice(&artefact);
+            (ARTEFACT, answer)
+        }
         Err(problem) => (REFUSED, problem.message().to_owned().into_bytes()),
     };
     let written = output.write_all(&[kind]).and_then(|()| output.write_all(&answer));
@@ -83,7 +94,7 @@ pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, Problem>
 }
 
 /// Machine code of a component from a child process, which is killed when it takes too long.
-pub(crate) fn compile_apart(command: &CompilerCommand, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
+pub(crate) fn compile_apart(command: &CompilerCommand, bytes: &[u8]) -> Result<Apart, Problem> {
     let (child, stdin, stdout) = start(command)?;
     let child = Mutex::new(child);
     let answer = thread::scope(|scope| {
@@ -106,7 +117,7 @@ pub(crate) fn compile_apart(command: &CompilerCommand, bytes: &[u8]) -> Result<V
         answer.map_err(|error| host_fault(format!("the compiling process cannot be read: {error}")))?;
     match (answer.split_first(), status) {
         // A child that was killed while it wrote leaves half an artefact: only a finished answer counts.
-        (Some((&ARTEFACT, artefact)), Ok(status)) if status.success() => Ok(artefact.to_vec()),
+        (Some((&ARTEFACT, answer)), Ok(status)) if status.success() => Apart::parse(answer),
         (Some((&REFUSED, message)), Ok(status)) if status.success() => {
             Err(invalid(escape(&String::from_utf8_lossy(message), 1000)))
         }
@@ -137,6 +148,24 @@ fn start(command: &CompilerCommand) -> Result<(Child, ChildStdin, ChildStdout), 
         (Some(stdin), Some(stdout)) => Ok((child, stdin, stdout)),
         _ => Err(host_fault(format!("the compiler {name} has no pipes"))),
     }
+}
+
+impl Apart {
+    fn parse(answer: &[u8]) -> Result<Self, Problem> {
+        let Some((memory, artefact)) = answer.split_first_chunk() else {
+            return Err(host_fault("the compiling process gave half an answer".into()));
+        };
+        let memory = Some(u64::from_le_bytes(*memory)).filter(|bytes| *bytes > 0);
+        Ok(Self { artefact: artefact.to_vec(), memory })
+    }
+}
+
+/// Most memory that this process has held so far, as the kernel counts it.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
 }
 
 /// A child that dies early breaks the pipe; its answer says why.

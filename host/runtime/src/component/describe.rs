@@ -1,6 +1,7 @@
 //! Asks a component what it is: one instance, granted nothing, with little fuel and time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lockgate_domain::{ComponentDigest, ErrorCode, Limits, Manifest, Problem};
 
@@ -25,13 +26,13 @@ const LIMITS: Limits = Limits {
     log_lines: 16,
 };
 
-/// The manifest of a component. Blocks; runs on a thread of its own, so that it may be called from anywhere.
+/// The manifest of a component, and how long instantiating it took. Blocks; runs on a thread of its own, so that it may be called from anywhere.
 pub(super) fn describe(
     runtime: &Runtime,
     digest: ComponentDigest,
     linked: &Linked,
-) -> Result<Manifest, Problem> {
-    let ask = || -> Result<String, Problem> {
+) -> Result<(Manifest, Duration), Problem> {
+    let ask = || -> Result<(String, Duration), Problem> {
         let executor = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let executor = executor.map_err(|error| host_fault(format!("no thread to describe on: {error}")))?;
         executor.block_on(async {
@@ -40,21 +41,22 @@ pub(super) fn describe(
             Instance::describe(linked, setting, slot).await
         })
     };
-    let text = std::thread::scope(|scope| {
+    let (text, instantiated) = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("describe".into()).spawn_scoped(scope, ask);
         let thread = thread.map_err(|error| host_fault(format!("no thread to describe on: {error}")))?;
         thread
             .join()
             .unwrap_or_else(|_| Err(host_fault("describing the component failed in the host".into())))
     })?;
-    Manifest::parse(&text).map_err(|error| {
+    let manifest = Manifest::parse(&text).map_err(|error| {
         Problem::new(
             ErrorCode::InvalidComponent,
             format!("the component's {error}", error = lower_the(&error)),
         )
         .with_digest(digest)
         .with_hint("`describe` must return the JSON object that wit/executor.wit shows")
-    })
+    })?;
+    Ok((manifest, instantiated))
 }
 
 /// "the manifest ..." without its article.

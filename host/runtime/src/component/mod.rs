@@ -9,14 +9,18 @@ mod describe;
 mod screen;
 
 pub(crate) use cache::{ArtefactCache, map_bytes};
+pub(crate) use compiler::{Apart, compile, compile_apart};
 pub use compiler::{CompilerCommand, compile_worker};
-pub(crate) use compiler::{compile, compile_apart};
 
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockgate_domain::capability::CapabilityKind;
+use lockgate_domain::hosting::{ComponentReport, ImportReport, StoredComponent};
 use lockgate_domain::{ComponentDigest, EndpointName, ErrorCode, Manifest, Problem};
-use std::sync::Arc;
+use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstancePre};
@@ -32,14 +36,38 @@ use crate::state::InstanceState;
 pub struct Component {
     digest: ComponentDigest,
     size: u64,
-    manifest: Manifest,
+    report: ComponentReport,
     imports: Vec<Import>,
-    exports: Vec<String>,
     compile_time: Duration,
     from_cache: bool,
     /// the manifest's endpoints as the guest is called with them
     endpoints: Vec<Arc<str>>,
     linked: Linked,
+}
+
+/// A component that was examined before, and what was found out then.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownComponent<'a> {
+    /// SHA-256 of its bytes
+    pub digest: ComponentDigest,
+    /// bytes
+    pub size: u64,
+    /// what [`Component::report`] said
+    pub report: &'a ComponentReport,
+}
+
+impl<'a> From<&'a StoredComponent> for KnownComponent<'a> {
+    fn from(stored: &'a StoredComponent) -> Self {
+        Self { digest: stored.digest, size: stored.size, report: &stored.report }
+    }
+}
+
+/// Machine code in memory, and how it came there.
+pub(crate) struct Machined {
+    pub(crate) compiled: Compiled,
+    pub(crate) from_cache: bool,
+    /// most bytes of memory that a compiling process of its own held
+    pub(crate) memory: Option<u64>,
 }
 
 /// One interface that a component imports.
@@ -90,7 +118,7 @@ impl Component {
 
     /// What it says about itself.
     pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+        &self.report.manifest
     }
 
     /// The interfaces it imports, in its own order.
@@ -100,7 +128,12 @@ impl Component {
 
     /// The names it exports.
     pub fn exports(&self) -> &[String] {
-        &self.exports
+        &self.report.exports
+    }
+
+    /// What was found out about it: a registry keeps it, and [`Runtime::open`] takes it back.
+    pub fn report(&self) -> &ComponentReport {
+        &self.report
     }
 
     /// Bytes of the component as it was given.
@@ -144,21 +177,97 @@ impl Component {
         let imports = screened.imports.into_iter().map(granted).collect::<Result<Vec<_>, Problem>>()?;
         let executor = executor_export(&screened.exports)?;
         let started = Instant::now();
-        let (compiled, from_cache) = runtime.compile(digest, bytes)?;
+        let Machined { compiled, from_cache, memory } = runtime.compile(digest, bytes)?;
         let compile_time = started.elapsed();
         check_functions(runtime.engine(), &compiled)?;
         let linked = link(runtime, &compiled, &executor)?;
-        let manifest = describe::describe(runtime, digest, &linked)?;
-        let endpoints = manifest.endpoints.iter().map(|endpoint| endpoint.name.as_str().into()).collect();
-        let exports = screened.exports;
-        let size = bytes.len() as u64;
-        Ok(Self { digest, size, manifest, imports, exports, compile_time, from_cache, endpoints, linked })
+        let (manifest, instantiated) = describe::describe(runtime, digest, &linked)?;
+        let report = ComponentReport {
+            manifest,
+            imports: imports.iter().map(reported).collect(),
+            exports: screened.exports,
+            compile_ms: (!from_cache).then_some(compile_time.as_secs_f64() * 1e3),
+            compile_memory_bytes: memory,
+            code_bytes: compiled.text().len() as u64,
+            instantiate_us: instantiated.as_secs_f64() * 1e6,
+            engine: runtime.engine_id().to_owned(),
+        };
+        let (size, endpoints) = (bytes.len() as u64, endpoints(&report.manifest));
+        Ok(Self { digest, size, report, imports, compile_time, from_cache, endpoints, linked })
+    }
+
+    /// Takes a component that was examined before: maps its machine code and links it. `read` is asked for the bytes
+    /// only where the code must be compiled again; they are not trusted more than at an upload.
+    pub(crate) fn open(
+        runtime: &Runtime,
+        known: &KnownComponent<'_>,
+        read: impl FnOnce() -> io::Result<Vec<u8>>,
+    ) -> Result<Self, Problem> {
+        let KnownComponent { digest, size, report } = *known;
+        let imports = report.imports.iter().map(|import| granted(import.interface.clone()));
+        let imports = imports.collect::<Result<Vec<_>, Problem>>()?;
+        let executor = executor_export(&report.exports)?;
+        let started = Instant::now();
+        let Machined { compiled, from_cache, .. } = match runtime.map(digest) {
+            Some(mapped) => mapped,
+            None => {
+                let bytes = read_known(known, read)?;
+                screen::screen(&bytes)?;
+                runtime.compile(digest, &bytes)?
+            }
+        };
+        let compile_time = started.elapsed();
+        if report.engine != runtime.engine_id() {
+            check_functions(runtime.engine(), &compiled)?;
+        }
+        let linked = link(runtime, &compiled, &executor)?;
+        let (report, endpoints) = (report.clone(), endpoints(&report.manifest));
+        Ok(Self { digest, size, report, imports, compile_time, from_cache, endpoints, linked })
     }
 }
 
 impl fmt::Debug for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Component").field("digest", &self.digest).field("manifest", &self.manifest).finish()
+        f.debug_struct("Component")
+            .field("digest", &self.digest)
+            .field("manifest", &self.report.manifest)
+            .finish()
+    }
+}
+
+/// The bytes of a known component, if they still are its bytes.
+fn read_known(
+    known: &KnownComponent<'_>,
+    read: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> Result<Vec<u8>, Problem> {
+    let fault = |what: String| {
+        let message = format!("the bytes of component {} {what}", known.digest);
+        Problem::new(ErrorCode::HostFault, message).with_digest(known.digest)
+    };
+    let bytes = read().map_err(|error| fault(format!("cannot be read: {error}")))?;
+    if ComponentDigest::from_sha256(Sha256::digest(&bytes).into()) != known.digest {
+        return Err(fault("are damaged: their SHA-256 is another one".into())
+            .with_hint("upload the component again, or restore the data directory from a copy"));
+    }
+    Ok(bytes)
+}
+
+/// The manifest's endpoints as the guest is called with them.
+fn endpoints(manifest: &Manifest) -> Vec<Arc<str>> {
+    manifest.endpoints.iter().map(|endpoint| endpoint.name.as_str().into()).collect()
+}
+
+fn reported(import: &Import) -> ImportReport {
+    let (interface, owner) = (import.interface.clone(), import.by.as_str().to_owned());
+    ImportReport { needs: needs(&interface), interface, owner }
+}
+
+/// The capability without which an interface is of no use. Types alone reach nothing.
+pub(crate) fn needs(interface: &str) -> Option<CapabilityKind> {
+    match interface.split('@').next() {
+        Some("wasi:http/outgoing-handler") => Some(CapabilityKind::Http),
+        Some("lockgate:executor/key-value") => Some(CapabilityKind::KeyValue),
+        _ => None,
     }
 }
 

@@ -22,8 +22,10 @@ use crate::component::Component;
 use crate::instance::Instance;
 use crate::invocation::{Invocation, InvocationReply};
 use crate::limiter::after;
+use crate::meter::Metered;
 use crate::metrics::GuestMetric;
 use crate::runtime::Runtime;
+use crate::share::TenantShare;
 use crate::state::Setting;
 
 /// A pool; cheap to clone.
@@ -87,8 +89,9 @@ pub struct PoolStats {
 impl InstancePool {
     /// An empty pool.
     pub fn new(runtime: &Runtime, setup: PoolSetup) -> Self {
-        let PoolSetup { executor, component, limits, options, configuration, .. } = setup;
-        let setting = Setting::new(Some(executor.clone()), component.digest(), limits, configuration);
+        let PoolSetup { executor, component, limits, options, configuration, share, meter, .. } = setup;
+        let setting = Setting::new(Some(executor.clone()), component.digest(), limits, configuration)
+            .on_account(share, Metered::new(meter));
         let options =
             PoolOptions { max: options.max.max(1), min: options.min.min(options.max.max(1)), ..options };
         let counts = Counts::default();
@@ -106,6 +109,11 @@ impl InstancePool {
     /// The executor whose calls it takes.
     pub fn executor(&self) -> &ExecutorName {
         &self.0.executor
+    }
+
+    /// On whose account it runs.
+    pub fn share(&self) -> &TenantShare {
+        &self.0.setting.share
     }
 
     /// Builds instances, `init` included, until there are `min`. Safe to call again when some were lost.

@@ -164,7 +164,10 @@ fn components_compile_in_a_process_of_their_own() {
     };
     let tests = std::env::current_exe().unwrap();
     let worker = tests.parent().and_then(|deps| deps.parent()).unwrap().join("examples/compile_worker");
-    assert_eq!(with(worker, &[]).unwrap().manifest().name, "probe");
+    let component = with(worker, &[]).unwrap();
+    assert_eq!(component.manifest().name, "probe");
+    let memory = component.report().compile_memory_bytes;
+    assert!(memory.is_some_and(|bytes| bytes > 1 << 20), "{memory:?}");
     let check = |program: &str, arguments: &[&str], code: ErrorCode, words: &str| {
         let problem = with(program.into(), arguments).unwrap_err();
         assert_eq!(problem.code(), code, "{problem:?}");
