@@ -27,7 +27,7 @@ async fn is_alive(host: &Host) {
 }
 
 /// What the gateway says to raw bytes until it hangs up.
-async fn say(host: &Host, bytes: &[u8]) -> String {
+pub(super) async fn say(host: &Host, bytes: &[u8]) -> String {
     let mut socket = TcpStream::connect(host.address).await.unwrap();
     // The gateway may hang up before it has read everything.
     drop(socket.write_all(bytes).await);
@@ -181,4 +181,27 @@ async fn rapid_resets_end_the_connection_and_nothing_else() {
     }
     host.active(0).await;
     is_alive(&host).await;
+}
+
+#[tokio::test]
+async fn one_peer_has_its_share_of_connections() {
+    let options = GatewayOptions { max_connections_per_peer: 2, ..GatewayOptions::default() };
+    let host = Host::with(options).await;
+    let connect = async || TcpStream::connect(host.address).await.unwrap();
+    let (first, second) = (connect().await, connect().await);
+    // The gateway takes connections in their order.
+    let mut third = connect().await;
+    assert!(matches!(within(third.read(&mut [0])).await, Ok(0) | Err(_)));
+    drop((first, second));
+    // Room comes back as soon as the gateway has seen them go.
+    let alive = async {
+        loop {
+            let mut socket = connect().await;
+            let asked = socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            if asked.is_ok() && matches!(socket.read(&mut [0]).await, Ok(1)) {
+                return;
+            }
+        }
+    };
+    within(alive).await;
 }
