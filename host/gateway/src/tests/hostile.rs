@@ -1,7 +1,11 @@
 //! Callers that mean harm: each is turned away or cut off, its guests stop, and the next caller is served.
 
-use ::http::{StatusCode, Version};
+use ::http::{Method, Request, StatusCode, Version};
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -180,6 +184,24 @@ async fn rapid_resets_end_the_connection_and_nothing_else() {
         }
     }
     host.active(0).await;
+    is_alive(&host).await;
+}
+
+#[tokio::test]
+async fn callers_that_open_no_window_are_cut_off() {
+    let host = Host::with(impatient()).await;
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .http2_initial_stream_window_size(0)
+        .build_http::<Full<Bytes>>();
+    let pages = [("/upper", json!({ "data": [{ "text": "x" }] }).to_string()), ("/docs", String::new())];
+    for (path, body) in pages {
+        let method = if body.is_empty() { Method::GET } else { Method::POST };
+        let request = Request::builder().method(method).uri(format!("http://{}{path}", host.address));
+        let response = within(client.request(request.body(Full::from(body)).unwrap())).await.unwrap();
+        assert_eq!((response.status(), response.version()), (StatusCode::OK, Version::HTTP_2));
+        assert!(within(response.into_body().collect()).await.is_err(), "{path}");
+    }
     is_alive(&host).await;
 }
 
