@@ -13,6 +13,7 @@ mod isolation;
 mod jina;
 mod lifecycle;
 mod metrics;
+mod new;
 mod oci;
 mod protocols;
 mod readme;

@@ -8,7 +8,10 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand, ValueEnum};
 use lockgate_telemetry::{LogFormat, LogOptions};
 
-use crate::commands::{build, call, check, completions, inspect, up, version};
+use crate::commands::{
+    build, call, check, completions, component, deploy, executor, flow, history, inspect, key, login, new,
+    publish, revision, secret, signing, tag, tenant, up, version,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -77,6 +80,28 @@ pub(crate) enum Command {
     Build(build::BuildArguments),
     Inspect(inspect::InspectArguments),
     Check(check::CheckArguments),
+    New(new::NewArguments),
+    Publish(Box<publish::PublishArguments>),
+    Rollback(tag::RollbackArguments),
+    Deploy(Box<deploy::DeployArguments>),
+    Status(deploy::StatusArguments),
+    Shadow(deploy::ShadowArguments),
+    Executor(executor::ExecutorArguments),
+    Revision(revision::RevisionArguments),
+    Tag(tag::TagArguments),
+    Component(component::ComponentArguments),
+    Flow(flow::FlowArguments),
+    Secret(secret::SecretArguments),
+    Sign(signing::SignArguments),
+    SigningKey(signing::SigningKeyArguments),
+    Tenant(Box<tenant::TenantArguments>),
+    Key(key::KeyArguments),
+    Usage(history::UsageArguments),
+    Audit(history::AuditArguments),
+    Capsule(history::CapsuleArguments),
+    Login(login::LoginArguments),
+    Logout(login::LogoutArguments),
+    Whoami(login::WhoamiArguments),
     Version(version::VersionArguments),
     Completions(completions::CompletionsArguments),
     /// Compile a component from standard input, for the host itself

@@ -7,6 +7,7 @@ use std::io;
 use std::process::ExitCode;
 
 use lockgate_domain::Problem;
+use serde_json::Value;
 
 use crate::console::{Console, ERROR};
 
@@ -86,6 +87,20 @@ impl Report {
     pub(crate) fn excerpt(mut self, excerpt: impl Into<String>) -> Self {
         self.excerpt = Some(excerpt.into());
         self
+    }
+
+    /// A problem as a host writes it in JSON; none if it is none.
+    pub(crate) fn from_json(problem: &Value) -> Option<Self> {
+        let text = |name: &str| problem.get(name).and_then(Value::as_str);
+        let mut report = Self::new(text("message")?);
+        let limit = problem.get("limit").and_then(|limit| limit.get("name").zip(limit.get("value")));
+        if let Some((name, value)) = limit {
+            report = report.cause(format!("limit {} = {value}", name.as_str().unwrap_or_default()));
+        }
+        Some(match text("hint") {
+            Some(hint) => report.hint(hint),
+            None => report,
+        })
     }
 
     /// The report as lines, colours included.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use lockgate_domain::Timestamp;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// `68 KiB`, `1.5 MiB`.
@@ -49,6 +50,28 @@ pub(crate) fn duration(duration: Duration) -> String {
         1_000_000..60_000_000 => format!("{} s", tenths(micros as f64 / 1e6)),
         _ => format!("{} min {} s", duration.as_secs() / 60, duration.as_secs() % 60),
     }
+}
+
+/// `3 min ago`, `in 2 days`: a moment as seen from `now`.
+pub(crate) fn relative(moment: Timestamp, now: Timestamp) -> String {
+    let (earlier, later) = (now.as_millis().min(moment.as_millis()), now.as_millis().max(moment.as_millis()));
+    let seconds = (later - earlier) / 1000;
+    let (number, unit) = match seconds {
+        0 => return "now".into(),
+        1..120 => (seconds, "s"),
+        120..7_200 => (seconds / 60, "min"),
+        7_200..172_800 => (seconds / 3_600, "h"),
+        172_800..5_184_000 => (seconds / 86_400, "days"),
+        _ => return moment.to_string().split('T').next().unwrap_or_default().to_owned(),
+    };
+    if moment > now { format!("in {number} {unit}") } else { format!("{number} {unit} ago") }
+}
+
+/// `2026-11-26 16:15:24 UTC`: a moment in full.
+pub(crate) fn moment(moment: Timestamp) -> String {
+    let text = moment.to_string();
+    let seconds = text.split(['.', 'Z']).next().unwrap_or_default();
+    format!("{} UTC", seconds.replace('T', " "))
 }
 
 /// One digit after the point, if it says anything.
@@ -134,6 +157,22 @@ mod tests {
         check(4_500_000, "4.5 s");
         check(30_000_000, "30 s");
         check(125_000_000, "2 min 5 s");
+    }
+
+    #[test]
+    fn moments_read_well() {
+        let now: Timestamp = "2026-11-26T16:15:24.5Z".parse().unwrap();
+        let check = |given: &str, expected: &str| {
+            assert_eq!(relative(given.parse().unwrap(), now), expected, "{given}");
+        };
+        check("2026-11-26T16:15:24Z", "now");
+        check("2026-11-26T16:14:24Z", "60 s ago");
+        check("2026-11-26T16:05:00Z", "10 min ago");
+        check("2026-11-26T10:00:00Z", "6 h ago");
+        check("2026-11-20T10:00:00Z", "6 days ago");
+        check("2026-11-29T16:15:25Z", "in 3 days");
+        check("2026-01-02T10:00:00Z", "2026-01-02");
+        assert_eq!(moment(now), "2026-11-26 16:15:24 UTC");
     }
 
     #[test]

@@ -67,6 +67,13 @@ impl Progress {
         bar
     }
 
+    /// A bar over bytes on their way; hidden unless a person watches.
+    pub(crate) fn bytes(&self, total: u64) -> ProgressBar {
+        let bar = self.bars.add(ProgressBar::new(total));
+        bar.set_style(style("{bar:30.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec:.dim}"));
+        bar
+    }
+
     /// Prints a line above what moves.
     pub(crate) fn say(&self, text: &str) {
         match self.mode {

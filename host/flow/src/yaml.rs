@@ -15,7 +15,7 @@ mod substitute;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod units;
+pub mod units;
 
 use std::fmt;
 

@@ -10,7 +10,14 @@ fn the_arguments_are_consistent() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in Arguments::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+    let whole = Arguments::command();
+    let (mut commands, mut names) = (vec![&whole], Vec::new());
+    while let Some(parent) = commands.pop() {
+        commands.extend(parent.get_subcommands());
+        names.extend(parent.get_subcommands().filter(|command| !command.is_hide_set()));
+    }
+    assert!(names.len() > 50, "nested commands are not seen");
+    for command in names {
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(examples.contains("lockgate "), "{} has no examples", command.get_name());
         assert!(command.get_about().is_some(), "{} has no description", command.get_name());
@@ -30,9 +37,18 @@ fn help_reads_well() {
     let mut command = Arguments::command().term_width(110);
     command.build();
     insta::assert_snapshot!("help", command.render_help().to_string());
-    for name in ["up", "call", "build", "inspect", "check"] {
-        let help = command.find_subcommand_mut(name).unwrap().render_help().to_string();
-        insta::assert_snapshot!(format!("help_{name}"), help);
+    let mut texts = Vec::new();
+    let is_shown = |command: &clap::Command| !command.is_hide_set() && command.get_name() != "help";
+    for noun in command.get_subcommands_mut().filter(|noun| is_shown(noun)) {
+        let mut text = noun.render_help().to_string();
+        for verb in noun.get_subcommands_mut().filter(|verb| is_shown(verb)) {
+            let help = verb.render_help();
+            text.push_str(&format!("\n=== {} ===\n{help}", verb.get_name()));
+        }
+        texts.push((noun.get_name().to_owned(), text));
+    }
+    for (name, text) in texts {
+        insta::assert_snapshot!(format!("help_{name}"), text);
     }
 }
 
@@ -61,4 +77,47 @@ fn arguments_are_parsed() {
     check("lockgate completions tcl", false);
     check("lockgate --log-format json --color never version", true);
     check("lockgate unknown", false);
+    check("lockgate new shout --language rust --path here", true);
+    check("lockgate new shout --language cobol", false);
+    check("lockgate new ../shout", false);
+    check(
+        "lockgate tenant create acme --weight 20 --fuel-per-second 4G --memory 1GiB --approval required",
+        true,
+    );
+    check("lockgate tenant create acme --memory lots", false);
+    check("lockgate tenant create acme --weight 0", false);
+    check("lockgate tenant create a/b", false);
+    check("lockgate tenant --url http://127.0.0.1:1 list --json", true);
+    check("lockgate tenant list --url https://x", false);
+    check("lockgate tenant", false);
+    check("lockgate key create --scopes upload,call --expires 30d --label ci", true);
+    check("lockgate key create", false);
+    check("lockgate key create --scopes everything", false);
+    check("lockgate key create --scopes call --expires 30", false);
+    check("lockgate key revoke 7f3a", true);
+    check("lockgate component upload a.wasm", true);
+    check("lockgate component download 3f9a -o a.wasm", true);
+    check("lockgate publish . --executor shout --config a=1 --config b.json --dry-run", true);
+    check("lockgate publish .", false);
+    check("lockgate revision show shout@3", true);
+    check("lockgate revision show shout@x", false);
+    check("lockgate tag set shout:stable @3", true);
+    check("lockgate rollback shout --tag stable", true);
+    check("lockgate deploy shout --canary @4=5 --min 0 --max 4 --mode fresh", true);
+    check("lockgate deploy shout --canary @4", false);
+    check("lockgate deploy shout --canary @4=5 --no-canary", false);
+    check("lockgate deploy shout --capture-failures --capture-percent 1.5", true);
+    check("lockgate deploy shout --capture-failures false", true);
+    check("lockgate flow apply flow.yml --name search", true);
+    check("lockgate secret set openai", true);
+    check("lockgate secret set openai --value x", false);
+    check("lockgate sign a.wasm --key a.pem", true);
+    check("lockgate sign --key a.pem", false);
+    check("lockgate sign --key a.pem --generate", true);
+    check("lockgate usage --from 2026-11-01 --to 2026-12-01 --csv", true);
+    check("lockgate usage --csv --json", false);
+    check("lockgate audit --of-host --limit 5", true);
+    check("lockgate capsule download ../x", false);
+    check("lockgate call --executor shout:stable --key k --text a", true);
+    check("lockgate call --executor shout --flow search", false);
 }

@@ -13,8 +13,10 @@ use lockgate_wire::envelope::{Answer, Request};
 use lockgate_wire::grpc;
 use lockgate_wire::proto::jina_single_data_request_rpc_client::JinaSingleDataRequestRpcClient;
 use serde_json::Value;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::call::marks::Marks;
 use crate::call::target::{Protocol, Target};
 use crate::failure::Report;
 
@@ -39,20 +41,26 @@ pub(crate) struct Connection {
 }
 
 enum Transport {
-    Grpc(JinaSingleDataRequestRpcClient<Channel>),
+    Grpc(JinaSingleDataRequestRpcClient<Channel>, MetadataMap),
     Http(HttpConnection),
     WebSocket(Box<WebSocketConnection>),
 }
 
 impl Connection {
-    /// Connects. `timeout` is the time that each request may take.
-    pub(crate) async fn open(target: Target, timeout: Option<Duration>) -> Result<Self, Report> {
+    /// Connects. `timeout` is the time that each request may take, `marks` go with each of them.
+    pub(crate) async fn open(
+        target: Target,
+        timeout: Option<Duration>,
+        marks: &Marks,
+    ) -> Result<Self, Report> {
         let connecting = async {
             Ok(match target.protocol {
-                Protocol::Grpc => Transport::Grpc(open_grpc(&target).await?),
-                Protocol::Http => Transport::Http(HttpConnection::open(&target).await?),
+                Protocol::Grpc => Transport::Grpc(open_grpc(&target).await?, marks.metadata()?),
+                Protocol::Http => Transport::Http(HttpConnection::open(&target, marks.headers()?).await?),
                 Protocol::WebSocket => {
-                    Transport::WebSocket(Box::new(WebSocketConnection::open(&target, timeout).await?))
+                    let headers = marks.headers()?;
+                    let connection = WebSocketConnection::open(&target, timeout, headers).await?;
+                    Transport::WebSocket(Box::new(connection))
                 }
             })
         };
@@ -67,7 +75,7 @@ impl Connection {
         let timeout = self.timeout;
         let calling = async {
             match &mut self.transport {
-                Transport::Grpc(client) => call_grpc(client, request, timeout).await,
+                Transport::Grpc(client, marks) => call_grpc(client, request, timeout, marks).await,
                 Transport::Http(connection) => connection.call(request, timeout).await,
                 Transport::WebSocket(connection) => connection.call(request).await,
             }
@@ -125,9 +133,11 @@ async fn call_grpc(
     client: &mut JinaSingleDataRequestRpcClient<Channel>,
     request: &Request,
     timeout: Option<Duration>,
+    marks: &MetadataMap,
 ) -> Result<Answer, Report> {
     let message = grpc::encode_request(request).map_err(|problem| refused(&problem))?;
     let mut message = tonic::Request::new(message);
+    *message.metadata_mut() = marks.clone();
     if let Some(timeout) = timeout {
         message.set_timeout(timeout);
     }
@@ -137,8 +147,9 @@ async fn call_grpc(
 
 /// A gRPC status in the words of the gateway, whose whole problem travels in the metadata.
 fn explain(status: &tonic::Status) -> Report {
-    let problem = status.metadata().get(ERROR).and_then(|json| serde_json::from_slice(json.as_bytes()).ok());
-    if let Some(report) = problem.as_ref().and_then(report_of) {
+    let problem =
+        status.metadata().get(ERROR).and_then(|json| serde_json::from_slice::<Value>(json.as_bytes()).ok());
+    if let Some(report) = problem.as_ref().and_then(Report::from_json) {
         return report;
     }
     match (status.message(), status.message().split_once("; hint: ")) {
@@ -146,21 +157,6 @@ fn explain(status: &tonic::Status) -> Report {
         (_, Some((message, hint))) => Report::new(message).hint(hint),
         (message, None) => Report::new(message),
     }
-}
-
-/// A problem as the gateway writes it in JSON.
-fn report_of(problem: &Value) -> Option<Report> {
-    let text = |name: &str| problem.get(name).and_then(Value::as_str);
-    let mut report = Report::new(text("message")?);
-    if let Some((name, value)) =
-        problem.get("limit").and_then(|limit| limit.get("name").zip(limit.get("value")))
-    {
-        report = report.cause(format!("limit {} = {value}", name.as_str().unwrap_or_default()));
-    }
-    Some(match text("hint") {
-        Some(hint) => report.hint(hint),
-        None => report,
-    })
 }
 
 fn unreadable(problem: &Problem) -> Report {

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::call::input::{self, Content, Input, InputArguments};
+use crate::call::marks::{MarkArguments, Marks};
 use crate::call::render;
 use crate::call::target::{DEFAULT_URL, Target};
 use crate::call::transport::Connection;
@@ -22,7 +23,7 @@ use crate::progress::Progress;
 /// Send documents to a flow
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  lockgate call --text 'hello world'\n  lockgate call --endpoint /index --dir docs --glob '**/*.md'\n  lockgate call --endpoint /search --text 'how do swaps work' --param top_k=5\n  lockgate call http://127.0.0.1:9000 --file photo.png --json\n  cat documents.jsonl | lockgate call ws://127.0.0.1:8080 --jsonl - --json"
+    after_help = "Examples:\n  lockgate call --text 'hello world'\n  lockgate call --endpoint /index --dir docs --glob '**/*.md'\n  lockgate call --endpoint /search --text 'how do swaps work' --param top_k=5\n  lockgate call http://127.0.0.1:9000 --file photo.png --json\n  lockgate call --executor shout:stable --text 'hello world'\n  cat documents.jsonl | lockgate call ws://127.0.0.1:8080 --jsonl - --json"
 )]
 pub(crate) struct CallArguments {
     /// Where the flow is served; grpc://, http:// or ws:// chooses the protocol
@@ -65,6 +66,9 @@ pub(crate) struct CallArguments {
     #[arg(long, value_name = "COLUMNS", conflicts_with = "json")]
     limit_width: Option<usize>,
 
+    #[command(flatten)]
+    marks: MarkArguments,
+
     // Last, because its heading goes for all that follows.
     #[command(flatten)]
     inputs: InputArguments,
@@ -73,7 +77,8 @@ pub(crate) struct CallArguments {
 pub(crate) async fn run(arguments: Box<CallArguments>, console: &Console) -> Result<(), Failure> {
     let inputs = input::collect(&arguments.inputs)?;
     let started = Instant::now();
-    let mut connection = Connection::open(arguments.target.clone(), arguments.timeout).await?;
+    let marks = Marks::new(&arguments.marks, &arguments.target, console)?;
+    let mut connection = Connection::open(arguments.target.clone(), arguments.timeout, &marks).await?;
     let mut call = Call { arguments: &arguments, console, total: inputs.len() as u64, answered: 0, shown: 0 };
     let batches = call.batches(&inputs);
     let progress = Progress::new(console);

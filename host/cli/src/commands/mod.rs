@@ -4,9 +4,26 @@ pub(crate) mod build;
 pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod component;
+pub(crate) mod deploy;
+pub(crate) mod executor;
+pub(crate) mod flow;
+pub(crate) mod history;
 pub(crate) mod inspect;
+pub(crate) mod key;
+mod listing;
+pub(crate) mod login;
+pub(crate) mod new;
+pub(crate) mod publish;
+pub(crate) mod revision;
+pub(crate) mod secret;
+pub(crate) mod signing;
+pub(crate) mod tag;
+pub(crate) mod tenant;
 pub(crate) mod up;
 pub(crate) mod version;
+
+use lockgate_node::Signals;
 
 use crate::args::{Arguments, Command};
 use crate::console::Console;
@@ -24,6 +41,28 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure
     match arguments.command {
         Command::Up(arguments) => block_on(up::run(arguments, console)),
         Command::Call(arguments) => block_on(call::run(arguments, console)),
+        Command::New(arguments) => new::run(&arguments, console),
+        Command::Login(arguments) => ask(login::login(arguments, console)),
+        Command::Logout(arguments) => login::logout(&arguments, console),
+        Command::Whoami(arguments) => ask(login::whoami(arguments, console)),
+        Command::Publish(arguments) => ask(publish::run(*arguments, console)),
+        Command::Rollback(arguments) => ask(tag::rollback(arguments, console)),
+        Command::Deploy(arguments) => ask(deploy::run(*arguments, console)),
+        Command::Status(arguments) => ask(deploy::status(arguments, console)),
+        Command::Shadow(arguments) => ask(deploy::shadow(arguments, console)),
+        Command::Executor(arguments) => ask(executor::run(arguments, console)),
+        Command::Revision(arguments) => ask(revision::run(arguments, console)),
+        Command::Tag(arguments) => ask(tag::run(arguments, console)),
+        Command::Component(arguments) => ask(component::run(arguments, console)),
+        Command::Flow(arguments) => ask(flow::run(arguments, console)),
+        Command::Secret(arguments) => ask(secret::run(arguments, console)),
+        Command::Sign(arguments) => ask(signing::sign(arguments, console)),
+        Command::SigningKey(arguments) => ask(signing::signing_key(arguments, console)),
+        Command::Tenant(arguments) => ask(tenant::run(*arguments, console)),
+        Command::Key(arguments) => ask(key::run(arguments, console)),
+        Command::Usage(arguments) => ask(history::usage(arguments, console)),
+        Command::Audit(arguments) => ask(history::audit(arguments, console)),
+        Command::Capsule(arguments) => ask(history::capsule(arguments, console)),
         Command::Build(arguments) => block_on(build::run(arguments, console)),
         Command::Inspect(arguments) => block_on(inspect::run(arguments, console)),
         Command::Check(arguments) => block_on(check::run(arguments, console)),
@@ -34,6 +73,14 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure
                 .map_err(Failure::from)
         }
     }
+}
+
+/// Runs a command that asks a host; a signal ends it, whatever it waits for.
+fn ask(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    block_on(async {
+        let mut signals = Signals::listen().map_err(build::signals_failed)?;
+        crate::builder::unless_interrupted(&mut signals, work).await
+    })
 }
 
 /// Runs a command that waits for things. The runtime is built here, once, and is gone before the process ends.

@@ -4,7 +4,7 @@ use super::tree::Value;
 
 /// What a number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
+pub enum Unit {
     /// Plain: items, calls, fuel. `k`, `M`, `G` and `T` are powers of a thousand.
     Count,
     /// Bytes. `KiB` is 1024, `KB` is 1000.
@@ -67,7 +67,8 @@ pub(super) fn parse(value: &Value, unit: Unit) -> Option<u64> {
     }
 }
 
-fn parse_text(text: &str, unit: Unit) -> Option<u64> {
+/// A text such as `256MiB` in the unit's base; none if it is not one.
+pub fn parse_text(text: &str, unit: Unit) -> Option<u64> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
     let (digits, suffix) = text.split_at_checked(end)?;
     let digits = digits.replace('_', "");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{Request as HttpRequest, StatusCode};
+use http::{HeaderMap, Request as HttpRequest, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
@@ -17,19 +17,20 @@ use serde_json::{Map, Value};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{MAX_ANSWER_BYTES, limits, report_of, unreachable, unreadable};
+use super::{MAX_ANSWER_BYTES, limits, unreachable, unreadable};
 use crate::call::target::Target;
 use crate::failure::Report;
 
 pub(super) struct HttpConnection {
     target: Target,
     sender: SendRequest<Full<Bytes>>,
+    marks: HeaderMap,
     /// Drives the connection, and ends with it.
     _driver: JoinSet<()>,
 }
 
 impl HttpConnection {
-    pub(super) async fn open(target: &Target) -> Result<Self, Report> {
+    pub(super) async fn open(target: &Target, marks: HeaderMap) -> Result<Self, Report> {
         let stream =
             TcpStream::connect(&target.authority).await.map_err(|error| unreachable(target, Some(&error)))?;
         // A request is written in one piece: waiting for more only delays it.
@@ -42,7 +43,7 @@ impl HttpConnection {
             // A broken connection shows in the request that is under way.
             drop(connection.await);
         });
-        Ok(Self { target: target.clone(), sender, _driver: driver })
+        Ok(Self { target: target.clone(), sender, marks, _driver: driver })
     }
 
     pub(super) async fn call(
@@ -60,7 +61,8 @@ impl HttpConnection {
             head = head.header("x-request-timeout-ms", timeout.as_millis().to_string());
         }
         let body = Full::new(Bytes::from(encode(request)));
-        let message = head.body(body).map_err(|error| lost(&error))?;
+        let mut message = head.body(body).map_err(|error| lost(&error))?;
+        message.headers_mut().extend(self.marks.clone());
         self.sender.ready().await.map_err(|error| lost(&error))?;
         let response = self.sender.send_request(message).await.map_err(|error| lost(&error))?;
         let status = response.status();
@@ -156,9 +158,9 @@ fn failure(status: Status) -> Option<Problem> {
 }
 
 /// An answer that is no answer: the gateway's own words where it has some.
-fn explain(status: StatusCode, body: &[u8]) -> Report {
+pub(super) fn explain(status: StatusCode, body: &[u8]) -> Report {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    if let Some(report) = body.get("error").and_then(report_of) {
+    if let Some(report) = body.get("error").and_then(Report::from_json) {
         return report;
     }
     match body.get("detail").and_then(Value::as_str) {

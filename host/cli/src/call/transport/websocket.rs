@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use http::HeaderValue;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
+use http::{HeaderMap, HeaderValue, Response};
 use lockgate_wire::envelope::{Answer, Request};
 use lockgate_wire::{grpc, proto};
 use prost::Message as _;
@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+use super::http::explain;
 use super::{MAX_ANSWER_BYTES, limits, refused, unreachable, unreadable};
 use crate::call::target::Target;
 use crate::failure::Report;
@@ -27,11 +28,16 @@ pub(super) struct WebSocketConnection {
 }
 
 impl WebSocketConnection {
-    pub(super) async fn open(target: &Target, timeout: Option<Duration>) -> Result<Self, Report> {
+    pub(super) async fn open(
+        target: &Target,
+        timeout: Option<Duration>,
+        marks: HeaderMap,
+    ) -> Result<Self, Report> {
         let mut request = format!("ws://{}/", target.authority)
             .into_client_request()
             .map_err(|error| unreachable(target, Some(&error)))?;
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("bytes"));
+        request.headers_mut().extend(marks);
         if let Some(timeout) = timeout.and_then(|t| HeaderValue::from_str(&t.as_millis().to_string()).ok()) {
             request.headers_mut().insert("x-request-timeout-ms", timeout);
         }
@@ -40,10 +46,7 @@ impl WebSocketConnection {
             .max_frame_size(Some(MAX_ANSWER_BYTES));
         let (stream, _) =
             connect_async_with_config(request, Some(config), true).await.map_err(|error| match &error {
-                Error::Http(response) => Report::new(format!(
-                    "{target} does not speak WebSocket: it answered HTTP {}",
-                    response.status()
-                )),
+                Error::Http(response) => refusal(target, response),
                 _ => unreachable(target, Some(&error)),
             })?;
         Ok(Self { target: target.clone(), stream })
@@ -85,5 +88,15 @@ impl WebSocketConnection {
 
     fn lost(&self, error: &Error) -> Report {
         Report::new(format!("the connection to {} broke off", self.target)).because(error)
+    }
+}
+
+/// A handshake that was refused: in the gateway's own words where it has some.
+fn refusal(target: &Target, response: &Response<Option<Vec<u8>>>) -> Report {
+    match response.body().as_deref().filter(|body| body.starts_with(b"{")) {
+        Some(body) => explain(response.status(), body),
+        None => {
+            Report::new(format!("{target} does not speak WebSocket: it answered HTTP {}", response.status()))
+        }
     }
 }
