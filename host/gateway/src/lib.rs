@@ -12,7 +12,6 @@
 mod admission;
 mod approach;
 mod circumstances;
-mod departures;
 mod door;
 mod front;
 mod gate;

@@ -17,14 +17,10 @@ use wasmtime::{
     Strategy,
 };
 
-use crate::schedule::Scheduler;
 use crate::slots::Capacity;
 
 /// Period of the epoch: how late a deadline may be noticed, and how long a guest computes before others get a turn.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
-
-/// The same while somebody waits.
-const SLICE_TICK: Duration = Duration::from_millis(1);
 
 /// Stack of one guest call in bytes; passing it is a trap of its own.
 pub(crate) const STACK_BYTES: usize = 1 << 20;
@@ -75,7 +71,7 @@ impl Hasher for WideHasher {
     }
 }
 
-/// Builds the engine. Its epoch stands still until [`start_ticker`].
+/// Builds the engine and starts its ticker, which ends with the last handle of the engine.
 pub(crate) fn build(capacity: &Capacity) -> Result<Engine, Problem> {
     let wanted =
         u64::from(capacity.memories.saturating_add(MAX_MEMORIES)) * (MEMORY_RESERVATION + MEMORY_GUARD);
@@ -95,6 +91,7 @@ pub(crate) fn build(capacity: &Capacity) -> Result<Engine, Problem> {
                 "the pool reserves 4 GiB of address space per memory: lift `ulimit -v`, or ask for fewer instances",
             )
         })?;
+    start_ticker(engine.weak())?;
     Ok(engine)
 }
 
@@ -152,15 +149,12 @@ fn pool(capacity: &Capacity, page_scan: bool) -> InstanceAllocationStrategy {
     InstanceAllocationStrategy::Pooling(pool)
 }
 
-/// Starts the epoch, which ends with the last handle of the engine. While calls wait for a slice it ticks once a slice:
-/// fuel alone would let code that is slow for its fuel keep a core for longer.
-pub(crate) fn start_ticker(engine: EngineWeak, scheduler: Scheduler) -> Result<(), Problem> {
+fn start_ticker(engine: EngineWeak) -> Result<(), Problem> {
     let tick = move || {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            scheduler.tick();
-            thread::sleep(if scheduler.is_contended() { SLICE_TICK } else { TICK });
+            thread::sleep(TICK);
         }
     };
     match thread::Builder::new().name("epoch".into()).spawn(tick) {

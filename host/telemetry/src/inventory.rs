@@ -123,6 +123,24 @@ pub const GUEST_DROPPED: Metric = counter(
     EXECUTOR,
     "Records of guests that were dropped for their name, value or number.",
 );
+/// The control API: requests worked on.
+pub const CONTROL_REQUESTS_IN_FLIGHT: Metric =
+    gauge("lockgate_control_requests_in_flight", NONE, "Requests that the control API works on.");
+/// The control API: uploads.
+pub const UPLOADS_IN_FLIGHT: Metric =
+    gauge("lockgate_uploads_in_flight", NONE, "Uploads of components under way.");
+/// The registry: tenants.
+pub const TENANTS: Metric = gauge("lockgate_tenants", NONE, "Tenants of the host.");
+/// The registry: components.
+pub const STORED_COMPONENTS: Metric =
+    gauge("lockgate_components", NONE, "Components that tenants keep, once for each tenant.");
+/// The registry: bytes.
+pub const STORED_BYTES: Metric =
+    gauge("lockgate_stored_bytes", NONE, "Bytes that count against the tenants' quotas of stored bytes.");
+/// The registry: executors.
+pub const STORED_EXECUTORS: Metric = gauge("lockgate_executors", NONE, "Executors of all tenants.");
+/// The registry: flows.
+pub const STORED_FLOWS: Metric = gauge("lockgate_flows", NONE, "Flows of all tenants.");
 
 /// All metrics, in the order of the page and of the reference.
 pub const METRICS: &[Metric] = &[
@@ -146,6 +164,13 @@ pub const METRICS: &[Metric] = &[
     GUEST_OBSERVED,
     GUEST_OBSERVATIONS,
     GUEST_DROPPED,
+    CONTROL_REQUESTS_IN_FLIGHT,
+    UPLOADS_IN_FLIGHT,
+    TENANTS,
+    STORED_COMPONENTS,
+    STORED_BYTES,
+    STORED_EXECUTORS,
+    STORED_FLOWS,
 ];
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ const LAYERS: &[(&str, Place)] = &[
     ("lockgate-domain", Place::Layer(0)),
     ("lockgate-wire", Place::Layer(1)),
     ("lockgate-telemetry", Place::Layer(1)),
+    ("lockgate-socket", Place::Layer(1)),
     ("lockgate-runtime", Place::Layer(2)),
     ("lockgate-registry", Place::Layer(2)),
     ("lockgate-flow", Place::Layer(2)),

@@ -7,10 +7,9 @@ use lockgate_domain::{ComponentDigest, ErrorCode, Limits, Manifest, Problem};
 
 use super::Linked;
 use crate::instance::Instance;
-use crate::meter::Metered;
 use crate::runtime::Runtime;
 use crate::slots::Slot;
-use crate::state::{Setting, Standing};
+use crate::state::Setting;
 
 /// What `describe` may use: a Python interpreter starts well within it.
 const LIMITS: Limits = Limits {
@@ -38,9 +37,7 @@ pub(super) fn describe(
         let executor = executor.map_err(|error| host_fault(format!("no thread to describe on: {error}")))?;
         executor.block_on(async {
             let slot: Slot = runtime.slots().take_spare().await?;
-            let (commons, meter) = (runtime.commons().clone(), Metered::default());
-            let standing = Standing { share: commons.examining.clone(), meter, commons };
-            let setting = Arc::new(Setting::new(None, digest, LIMITS, serde_json::Map::new(), standing));
+            let setting = Arc::new(Setting::new(None, digest, LIMITS, serde_json::Map::new()));
             Instance::describe(linked, setting, slot).await
         })
     };
