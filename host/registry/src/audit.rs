@@ -157,3 +157,6 @@ fn forget_oldest(transaction: &WriteTransaction, kept: u64) -> Result<(), StoreE
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

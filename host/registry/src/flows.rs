@@ -63,6 +63,7 @@ impl Registry {
 
     /// One flow.
     pub fn flow(&self, access: &TenantAccess, name: &FlowName) -> Result<StoredFlow, Problem> {
+        access.require(Scope::Read)?;
         let row =
             self.0.store.read(|source| table::FLOWS.get(source, &RowKey::of(&[access.tenant(), name])))?;
         row.ok_or_else(|| not_found("flow", name))
@@ -70,6 +71,7 @@ impl Registry {
 
     /// Flows by name.
     pub fn flows(&self, access: &TenantAccess, request: &PageRequest) -> Result<Page<StoredFlow>, Problem> {
+        access.require(Scope::Read)?;
         let under = RowKey::of(&[access.tenant()]);
         self.0
             .store
@@ -78,6 +80,7 @@ impl Registry {
 
     /// The names of all flows of a tenant.
     pub fn flow_names(&self, access: &TenantAccess) -> Result<Vec<FlowName>, Problem> {
+        access.require(Scope::Read)?;
         let names =
             self.0.store.read(|source| table::FLOWS.names(source, &RowKey::of(&[access.tenant()])))?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
@@ -142,3 +145,6 @@ fn in_flow(name: &FlowName, error: StoreError) -> StoreError {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

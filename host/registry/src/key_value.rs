@@ -9,24 +9,24 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lockgate_domain::{ExecutorName, Problem, TenantName};
-use parking_lot::{Mutex, RwLock};
-use redb::{
-    Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction,
-};
+use parking_lot::Mutex;
+use redb::{Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use crate::registry::Registry;
-use crate::store::{RowKey, StoreError, table};
+use crate::store::{LiveDatabase, RowKey, StoreError, table};
 
 type EntryKey = (&'static str, &'static str, &'static str);
 const ENTRIES: TableDefinition<'static, EntryKey, &'static [u8]> = TableDefinition::new("entries");
 const SIZES: TableDefinition<'static, (&'static str, &'static str), u64> = TableDefinition::new("sizes");
 
+/// Pages of all stores in memory, at most.
+const CACHE_BYTES: usize = 64 << 20;
 /// How long a write may wait for the disk.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
 
 /// The database of all key-value stores.
 pub(crate) struct KeyValueBook {
-    database: RwLock<Database>,
+    live: LiveDatabase,
     flushed: Mutex<Flushed>,
 }
 
@@ -92,6 +92,21 @@ impl Registry {
         }
         Ok(())
     }
+
+    /// Removes the store of an executor that was deleted, unless there is another of its name by now.
+    pub(crate) fn forget_key_values_unless_there(
+        &self,
+        tenant: &TenantName,
+        executor: &ExecutorName,
+    ) -> Result<(), Problem> {
+        // Inside a write transaction, so that no executor is made meanwhile.
+        self.0.store.write(|transaction| {
+            match table::EXECUTORS.get(transaction, &RowKey::of(&[tenant, executor]))? {
+                Some(_) => Ok(()),
+                None => Ok(self.0.key_values.clear(tenant, executor)?),
+            }
+        })
+    }
 }
 
 // === impl ExecutorStore ===
@@ -104,12 +119,10 @@ impl ExecutorStore {
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueFault> {
-        let database = self.registry.0.key_values.database.read();
-        let read = || -> Result<_, StoreError> {
+        Ok(self.registry.0.key_values.live.with(|database| {
             let entries = database.begin_read()?.open_table(ENTRIES)?;
             Ok(entries.get(self.entry(key))?.map(|value| value.value().to_vec()))
-        };
-        Ok(read()?)
+        })?)
     }
 
     /// Sets a key; `most_bytes` bounds all keys and values together.
@@ -117,31 +130,31 @@ impl ExecutorStore {
         check_len("the key", key.len(), Self::MAX_KEY_BYTES)?;
         check_len("the value", value.len(), Self::MAX_VALUE_BYTES)?;
         self.registry.0.key_values.write(|transaction| {
-            let mut entries = transaction.open_table(ENTRIES).map_err(StoreError::from)?;
-            let mut sizes = transaction.open_table(SIZES).map_err(StoreError::from)?;
-            let old = entries.insert(self.entry(key), value).map_err(StoreError::from)?;
+            let mut entries = transaction.open_table(ENTRIES)?;
+            let mut sizes = transaction.open_table(SIZES)?;
+            let old = entries.insert(self.entry(key), value)?;
             let freed = old.map_or(0, |old| (key.len() + old.value().len()) as u64);
-            let before = sizes.get(self.owner()).map_err(StoreError::from)?.map_or(0, |size| size.value());
+            let before = sizes.get(self.owner())?.map_or(0, |size| size.value());
             let now = (before + (key.len() + value.len()) as u64).saturating_sub(freed);
             if now > most_bytes && now > before {
-                return Err(KeyValueFault::Full { limit: most_bytes });
+                return Ok(Err(KeyValueFault::Full { limit: most_bytes }));
             }
-            sizes.insert(self.owner(), now).map_err(StoreError::from)?;
-            Ok(())
+            sizes.insert(self.owner(), now)?;
+            Ok(Ok(()))
         })
     }
 
     /// Removes a key; says whether it was there.
     pub fn delete(&self, key: &str) -> Result<bool, KeyValueFault> {
         self.registry.0.key_values.write(|transaction| {
-            let mut entries = transaction.open_table(ENTRIES).map_err(StoreError::from)?;
-            let mut sizes = transaction.open_table(SIZES).map_err(StoreError::from)?;
-            let old = entries.remove(self.entry(key)).map_err(StoreError::from)?;
-            let Some(old) = old else { return Ok(false) };
+            let mut entries = transaction.open_table(ENTRIES)?;
+            let mut sizes = transaction.open_table(SIZES)?;
+            let old = entries.remove(self.entry(key))?;
+            let Some(old) = old else { return Ok(Ok(false)) };
             let freed = (key.len() + old.value().len()) as u64;
-            let before = sizes.get(self.owner()).map_err(StoreError::from)?.map_or(0, |size| size.value());
-            sizes.insert(self.owner(), before.saturating_sub(freed)).map_err(StoreError::from)?;
-            Ok(true)
+            let before = sizes.get(self.owner())?.map_or(0, |size| size.value());
+            sizes.insert(self.owner(), before.saturating_sub(freed))?;
+            Ok(Ok(true))
         })
     }
 
@@ -153,8 +166,7 @@ impl ExecutorStore {
         limit: usize,
     ) -> Result<Vec<String>, KeyValueFault> {
         let start = after.map_or(prefix, |after| after.max(prefix));
-        let database = self.registry.0.key_values.database.read();
-        let read = || -> Result<_, StoreError> {
+        Ok(self.registry.0.key_values.live.with(|database| {
             let entries = database.begin_read()?.open_table(ENTRIES)?;
             let mut keys = Vec::new();
             for entry in entries.range(self.entry(start)..)? {
@@ -168,18 +180,15 @@ impl ExecutorStore {
                 }
             }
             Ok(keys)
-        };
-        Ok(read()?)
+        })?)
     }
 
     /// Bytes of all keys and values.
     pub fn size(&self) -> Result<u64, KeyValueFault> {
-        let database = self.registry.0.key_values.database.read();
-        let read = || -> Result<_, StoreError> {
+        Ok(self.registry.0.key_values.live.with(|database| {
             let sizes = database.begin_read()?.open_table(SIZES)?;
             Ok(sizes.get(self.owner())?.map_or(0, |size| size.value()))
-        };
-        Ok(read()?)
+        })?)
     }
 
     fn entry<'a>(&'a self, key: &'a str) -> (&'a str, &'a str, &'a str) {
@@ -201,17 +210,19 @@ impl From<StoreError> for KeyValueFault {
 
 impl KeyValueBook {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::create(path)?;
-        let transaction = database.begin_write()?;
-        drop((transaction.open_table(ENTRIES)?, transaction.open_table(SIZES)?));
-        transaction.commit()?;
+        let live = LiveDatabase::open(path, CACHE_BYTES)?;
+        live.with(|database| {
+            let transaction = database.begin_write()?;
+            drop((transaction.open_table(ENTRIES)?, transaction.open_table(SIZES)?));
+            Ok(transaction.commit()?)
+        })?;
         let flushed = Mutex::new(Flushed { at: Instant::now(), written: 0, on_disk: 0 });
-        Ok(Self { database: RwLock::new(database), flushed })
+        Ok(Self { live, flushed })
     }
 
     pub(crate) fn compact(&self) -> Result<bool, Problem> {
         self.flush()?;
-        Ok(self.database.write().compact().map_err(StoreError::from)?)
+        Ok(self.live.compact()?)
     }
 
     pub(crate) fn clear(&self, tenant: &TenantName, executor: &ExecutorName) -> Result<(), Problem> {
@@ -228,24 +239,17 @@ impl KeyValueBook {
 
     fn remove(&self, stores: std::ops::Range<(&str, &str)>) -> Result<(), Problem> {
         let (start, end) = (stores.start, stores.end);
-        let remove = |transaction: &WriteTransaction| -> Result<(), StoreError> {
+        Ok(self.live.with(|database| {
+            let transaction = database.begin_write()?;
             let entries = (start.0, start.1, "")..(end.0, end.1, "");
             transaction.open_table(ENTRIES)?.retain_in::<(&str, &str, &str), _>(entries, |_, _| false)?;
             transaction.open_table(SIZES)?.retain_in::<(&str, &str), _>(start..end, |_, _| false)?;
-            Ok(())
-        };
-        let database = self.database.read();
-        let work = || -> Result<(), StoreError> {
-            let transaction = database.begin_write()?;
-            remove(&transaction)?;
             Ok(transaction.commit()?)
-        };
-        Ok(work()?)
+        })?)
     }
 
     fn stores(&self) -> Result<Vec<(TenantName, ExecutorName)>, Problem> {
-        let database = self.database.read();
-        let read = || -> Result<_, StoreError> {
+        Ok(self.live.with(|database| {
             let sizes = database.begin_read()?.open_table(SIZES)?;
             let mut stores = Vec::new();
             for entry in sizes.iter()? {
@@ -254,52 +258,57 @@ impl KeyValueBook {
                 stores.extend(tenant.parse().ok().zip(executor.parse().ok()));
             }
             Ok(stores)
-        };
-        Ok(read()?)
+        })?)
     }
 
+    /// One change. What `work` refuses is taken back.
     fn write<T>(
         &self,
-        work: impl FnOnce(&WriteTransaction) -> Result<T, KeyValueFault>,
+        work: impl FnOnce(&WriteTransaction) -> Result<Result<T, KeyValueFault>, StoreError>,
     ) -> Result<T, KeyValueFault> {
-        let database = self.database.read();
-        let mut transaction = database.begin_write().map_err(StoreError::from)?;
-        let (count, durable) = {
-            let mut flushed = self.flushed.lock();
-            let is_clean = flushed.on_disk == flushed.written;
-            if is_clean {
-                flushed.at = Instant::now();
+        let (done, count, durable) = self.live.with(|database| {
+            let mut transaction = database.begin_write()?;
+            let (count, durable) = self.count_write();
+            if !durable {
+                transaction.set_durability(Durability::None)?;
             }
-            flushed.written += 1;
-            (flushed.written, flushed.at.elapsed() >= FLUSH_AFTER)
-        };
-        if !durable {
-            let set = transaction.set_durability(Durability::None);
-            set.map_err(|error| KeyValueFault::Failed(error.to_string()))?;
-        }
-        let done = work(&transaction)?;
-        transaction.commit().map_err(StoreError::from)?;
-        if durable {
+            let done = work(&transaction)?;
+            if done.is_ok() {
+                transaction.commit()?
+            } else {
+                transaction.abort()?
+            }
+            Ok((done, count, durable))
+        })?;
+        if durable && done.is_ok() {
             self.is_on_disk(count);
         }
-        Ok(done)
+        done
+    }
+
+    /// The number of a write, inside its transaction, and whether it has to wait for the disk.
+    fn count_write(&self) -> (u64, bool) {
+        let mut flushed = self.flushed.lock();
+        if flushed.on_disk == flushed.written {
+            flushed.at = Instant::now();
+        }
+        flushed.written += 1;
+        (flushed.written, flushed.at.elapsed() >= FLUSH_AFTER)
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        let count = {
-            let flushed = self.flushed.lock();
-            if flushed.on_disk == flushed.written {
-                return Ok(());
-            }
-            drop(flushed);
-            let database = self.database.read();
+        let is_clean = |flushed: &Flushed| flushed.on_disk == flushed.written;
+        if is_clean(&self.flushed.lock()) {
+            return Ok(());
+        }
+        let count = self.live.with(|database| {
             // A commit that waits for the disk takes all commits before it along.
             let transaction = database.begin_write()?;
             let count = self.flushed.lock().written;
             transaction.open_table(SIZES)?.insert(("", ""), count)?;
             transaction.commit()?;
-            count
-        };
+            Ok(count)
+        })?;
         self.is_on_disk(count);
         Ok(())
     }
@@ -328,3 +337,6 @@ fn check_len(what: &'static str, len: usize, limit: usize) -> Result<(), KeyValu
     }
     Err(KeyValueFault::TooLarge { what, len: len as u64, limit: limit as u64 })
 }
+
+#[cfg(test)]
+mod tests;

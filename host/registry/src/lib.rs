@@ -6,6 +6,8 @@ pub mod access;
 mod audit;
 mod components;
 mod executors;
+#[cfg(test)]
+mod fixture;
 mod flows;
 mod folder;
 pub mod jwt;

@@ -4,6 +4,7 @@
 //! moves within the caller's own list only, because the scan below never leaves the tenant's prefix.
 
 use std::fmt::Display;
+use std::io;
 use std::ops::ControlFlow;
 
 use base64::Engine as _;
@@ -28,6 +29,8 @@ pub struct PageRequest {
 impl PageRequest {
     /// Most items of one page.
     pub const MOST: usize = 500;
+    /// Bytes of JSON with which a page is full, whatever its limit.
+    pub const MOST_BYTES: usize = 8 << 20;
     /// Items of a page if nobody says how many.
     pub const USUAL: usize = 100;
 
@@ -71,22 +74,27 @@ impl<T> Page<T> {
 /// Collects a page while a scan runs.
 pub(crate) struct PageBuilder<T> {
     limit: usize,
+    bytes: usize,
     items: Vec<T>,
     last: String,
     more: bool,
 }
 
-impl<T> PageBuilder<T> {
+impl<T: Serialize> PageBuilder<T> {
     pub(crate) fn new(request: &PageRequest) -> Self {
-        Self { limit: request.limit(), items: Vec::new(), last: String::new(), more: false }
+        Self { limit: request.limit(), bytes: 0, items: Vec::new(), last: String::new(), more: false }
     }
 
-    /// Takes the next item; breaks once there is one more than fits.
+    /// Takes the next item; breaks once there is one more than fits. A page is short rather than huge.
     pub(crate) fn push(&mut self, position: &str, item: T) -> ControlFlow<()> {
-        if self.items.len() == self.limit {
+        if self.items.len() == self.limit || self.bytes > PageRequest::MOST_BYTES {
             self.more = true;
             return ControlFlow::Break(());
         }
+        let mut counted = Counted(0);
+        // Whatever cannot be counted cannot be answered either, and says so there.
+        drop(serde_json::to_writer(&mut counted, &item));
+        self.bytes = self.bytes.saturating_add(counted.0);
         self.items.push(item);
         position.clone_into(&mut self.last);
         ControlFlow::Continue(())
@@ -99,7 +107,7 @@ impl<T> PageBuilder<T> {
 }
 
 /// One page of the rows below a key.
-pub(crate) fn rows<V: Serialize + DeserializeOwned, T>(
+pub(crate) fn rows<V: Serialize + DeserializeOwned, T: Serialize>(
     shelf: &Shelf<V>,
     source: &impl Source,
     under: &RowKey,
@@ -115,6 +123,20 @@ pub(crate) fn rows<V: Serialize + DeserializeOwned, T>(
         })
     })?;
     Ok(page.finish(kind, under))
+}
+
+/// Counts bytes and keeps none.
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn encode_cursor(kind: &str, scope: &impl Display, position: &str) -> String {

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::access::{self, KeyBook, KeyRequest, TenantAccess};
 use crate::audit::AuditQueue;
 use crate::components::{Flights, IncomingTally};
-use crate::folder::{DataFolder, write_private};
+use crate::folder::{DataFolder, sync_folder, write_private};
 use crate::key_value::KeyValueBook;
 use crate::keys;
 use crate::options::RegistryOptions;
@@ -73,6 +73,7 @@ impl Registry {
             store,
             folder,
         }));
+        sync_folder(&registry.0.options.data_dir)?;
         registry.sweep_components()?;
         registry.sweep_key_values()?;
         registry.make_operator_key()?;

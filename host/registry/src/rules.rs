@@ -99,7 +99,7 @@ fn check_sizes(spec: &RevisionSpec) -> Result<(), Problem> {
             format!("the revision has {} examples, at most {MAX_EXAMPLES} are run", spec.examples.len());
         return Err(invalid(message, "keep the ones that tell most"));
     }
-    check_bytes("the examples together", json_bytes(&spec.examples), MAX_EXAMPLES_BYTES)
+    check_bytes("the list of examples", json_bytes(&spec.examples), MAX_EXAMPLES_BYTES)
 }
 
 fn check_example(example: &GoldenExample) -> Result<(), Problem> {
@@ -211,3 +211,6 @@ fn misplaced() -> Problem {
 fn json_bytes(value: &impl serde::Serialize) -> usize {
     serde_json::to_vec(value).map_or(usize::MAX, |bytes| bytes.len())
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,3 +126,6 @@ impl Registry {
         std::str::from_utf8(&value).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| damaged())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,7 @@ impl Registry {
 
     /// One key.
     pub fn signing_key(&self, access: &TenantAccess, name: &SigningKeyName) -> Result<SigningKey, Problem> {
+        access.require(Scope::Read)?;
         let key = RowKey::of(&[access.tenant(), name]);
         let row = self.0.store.read(|source| table::SIGNING_KEYS.get(source, &key))?;
         row.ok_or_else(|| not_found("signing key", name))

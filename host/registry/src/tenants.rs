@@ -184,3 +184,6 @@ fn check_settings(settings: &TenantSettings) -> Result<(), Problem> {
     let message = format!("a weight of {} is not possible", settings.weight);
     Err(crate::refusal::invalid(message, "choose one from 1 to 10000; 100 is the usual one"))
 }
+
+#[cfg(test)]
+mod tests;

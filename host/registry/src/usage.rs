@@ -171,3 +171,6 @@ fn read_record(position: &str, usage: Usage) -> Option<UsageRecord> {
     let hour = Timestamp::from_millis(hour.parse().ok()?);
     Some(UsageRecord { executor: executor.parse().ok()?, hour, usage })
 }
+
+#[cfg(test)]
+mod tests;

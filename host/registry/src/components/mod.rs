@@ -13,6 +13,7 @@ mod incoming;
 mod upload;
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use lockgate_domain::hosting::{ComponentReport, StoredComponent};
@@ -57,6 +58,7 @@ impl Registry {
         access: &TenantAccess,
         digest: ComponentDigest,
     ) -> Result<StoredComponent, Problem> {
+        access.require(Scope::Read)?;
         self.stored(access.tenant(), digest)?.ok_or_else(|| no_component(digest))
     }
 
@@ -91,7 +93,11 @@ impl Registry {
     ) -> Result<(File, u64), Problem> {
         let component = self.component(access, digest)?;
         let path = self.files().path(digest);
-        let file = File::open(&path).map_err(StoreError::file("open", &path))?;
+        let file = File::open(&path).map_err(|error| match error.kind() {
+            // Deleted since its row was read.
+            ErrorKind::NotFound => no_component(digest),
+            _ => StoreError::file("open", &path)(error).into(),
+        })?;
         Ok((file, component.size))
     }
 
@@ -225,3 +231,6 @@ fn revision_name(use_of: &str) -> String {
         |(executor, number)| format!("{executor}@{}", number.trim_start_matches('0')),
     )
 }
+
+#[cfg(test)]
+mod tests;

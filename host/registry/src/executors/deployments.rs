@@ -46,6 +46,7 @@ impl Registry {
 
     /// How an executor is deployed.
     pub fn deployment(&self, access: &TenantAccess, executor: &ExecutorName) -> Result<Deployment, Problem> {
+        access.require(Scope::Read)?;
         self.0.store.read(|source| {
             executor_row(source, access.tenant(), executor)?;
             let row = table::DEPLOYMENTS.get(source, &RowKey::of(&[access.tenant(), executor]))?;

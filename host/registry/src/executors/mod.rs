@@ -25,6 +25,7 @@ use crate::store::{RowKey, Source, StoreError, Tally, table};
 impl Registry {
     /// Executors by name, with their tags and deployments.
     pub fn executors(&self, access: &TenantAccess, request: &PageRequest) -> Result<Page<Executor>, Problem> {
+        access.require(Scope::Read)?;
         let under = RowKey::of(&[access.tenant()]);
         self.0.store.read(|source| {
             page::rows(&table::EXECUTORS, source, &under, ("executors", request), |row| {
@@ -35,6 +36,7 @@ impl Registry {
 
     /// The names of all executors of a tenant.
     pub fn executor_names(&self, access: &TenantAccess) -> Result<Vec<ExecutorName>, Problem> {
+        access.require(Scope::Read)?;
         let names =
             self.0.store.read(|source| table::EXECUTORS.names(source, &RowKey::of(&[access.tenant()])))?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
@@ -42,6 +44,7 @@ impl Registry {
 
     /// One executor with its tags and its deployment.
     pub fn executor(&self, access: &TenantAccess, name: &ExecutorName) -> Result<Executor, Problem> {
+        access.require(Scope::Read)?;
         self.0.store.read(|source| {
             let row = executor_row(source, access.tenant(), name)?;
             whole(source, access.tenant(), row)
@@ -76,7 +79,7 @@ impl Registry {
                 Ok(())
             })
         })?;
-        self.0.key_values.clear(tenant, name)
+        self.forget_key_values_unless_there(tenant, name)
     }
 
     /// The revision that a target means now; one that traffic may not reach is a conflict.
@@ -183,3 +186,6 @@ fn whole(source: &impl Source, tenant: &TenantName, row: ExecutorRow) -> Result<
         newest: row.newest,
     })
 }
+
+#[cfg(test)]
+mod tests;

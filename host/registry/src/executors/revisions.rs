@@ -84,12 +84,12 @@ impl Registry {
         let (tenant, mut draft) = (access.tenant(), self.draft(access, spec));
         draft.examples = examined.outcomes;
         draft.examined_with = examined.engine;
-        if !self.0.store.read(|source| exists(source, tenant, executor))? {
-            // Whatever a call of a deleted executor of this name wrote after its end.
-            self.0.key_values.clear(tenant, executor)?;
-        }
         self.0.store.write(|transaction| {
             let judged = judge(transaction, tenant, executor, draft, options)?;
+            if judged.before.is_none() {
+                // Whatever a call of a deleted executor of this name wrote after its end.
+                self.0.key_values.clear(tenant, executor)?;
+            }
             keep(transaction, tenant, executor, &judged)?;
             let Judged { revision, diff, .. } = judged;
             let is_ready = revision.state == RevisionState::Ready;
@@ -115,6 +115,7 @@ impl Registry {
         executor: &ExecutorName,
         number: RevisionNumber,
     ) -> Result<Revision, Problem> {
+        access.require(Scope::Read)?;
         self.0.store.read(|source| revision_row(source, access.tenant(), executor, number))
     }
 
@@ -125,6 +126,7 @@ impl Registry {
         executor: &ExecutorName,
         request: &PageRequest,
     ) -> Result<Page<Revision>, Problem> {
+        access.require(Scope::Read)?;
         let under = RowKey::of(&[access.tenant(), executor]);
         let before = request.position("revisions", &under)?;
         let mut page = page::PageBuilder::new(request);
@@ -246,10 +248,6 @@ struct Judged {
     diff: CapabilityDiff,
     before: Option<ExecutorRow>,
     quota: lockgate_domain::Quota,
-}
-
-fn exists(source: &impl Source, tenant: &TenantName, executor: &ExecutorName) -> Result<bool, StoreError> {
-    Ok(table::EXECUTORS.get(source, &RowKey::of(&[tenant, executor]))?.is_some())
 }
 
 /// Numbers a draft and decides whether it may be kept and whether it must be approved.

@@ -43,11 +43,13 @@ impl Registry {
         executor: &ExecutorName,
         name: &TagName,
     ) -> Result<Tag, Problem> {
+        access.require(Scope::Read)?;
         self.0.store.read(|source| tag_row(source, access.tenant(), executor, name))
     }
 
     /// All tags of an executor.
     pub fn tags(&self, access: &TenantAccess, executor: &ExecutorName) -> Result<Vec<Tag>, Problem> {
+        access.require(Scope::Read)?;
         self.0.store.read(|source| {
             executor_row(source, access.tenant(), executor)?;
             table::TAGS.all(source, &RowKey::of(&[access.tenant(), executor]))

@@ -71,7 +71,15 @@ macro_rules! from_redb {
     };
 }
 
-from_redb!(StorageError, TableError, CommitError, TransactionError, DatabaseError, CompactionError);
+from_redb!(
+    SetDurabilityError,
+    StorageError,
+    TableError,
+    CommitError,
+    TransactionError,
+    DatabaseError,
+    CompactionError
+);
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
