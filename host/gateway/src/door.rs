@@ -79,7 +79,7 @@ pub struct Credential<'a> {
 }
 
 impl<'a> Credential<'a> {
-    /// The one secret that was sent: an API key or a token.
+    /// The one secret that was sent: an API key or a token, whichever way it came.
     ///
     /// # Errors
     /// `unauthenticated` for a scheme other than `Bearer`, `invalid_request` for two different secrets: whose request

@@ -12,6 +12,7 @@
 mod admission;
 mod approach;
 mod circumstances;
+mod departures;
 mod door;
 mod front;
 mod gate;

@@ -4,10 +4,12 @@
 //! so dropping the set ends everything that callers started. Connections beyond the limit wait in the system's queue;
 //! those that one peer has too many of are closed.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Version;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -16,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::departures::Departures;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::options::GatewayOptions;
@@ -129,15 +132,34 @@ async fn serve_connection(
     let (gate, options) = (&front.gate, &front.gate.options);
     let socket = PatientSocket::new(stream, options.header_timeout, options.write_timeout);
     let pending = PendingSession::default();
-    let service = service_fn(|request| front.clone().answer(pending.clone(), peer, request));
+    let departures = Departures::new(options.write_timeout);
+    let service = service_fn(|request| {
+        let version = request.version();
+        let answer = front.clone().answer(pending.clone(), peer, request);
+        // On HTTP/1 the socket itself sees whether a reply is taken.
+        let departures = (version == Version::HTTP_2).then(|| departures.clone());
+        async move {
+            let response = answer.await?;
+            Ok::<_, Infallible>(match departures {
+                Some(departures) => response.map(|body| departures.note_all(body)),
+                None => response,
+            })
+        }
+    });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
     tokio::pin!(connection);
+    let overdue = departures.overdue();
+    tokio::pin!(overdue);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = gate.drain.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection => ended,
+                () = overdue => return give_up(),
+            }
         }
+        () = overdue.as_mut() => return give_up(),
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke off");
@@ -145,6 +167,10 @@ async fn serve_connection(
     if let Some(session) = pending.take() {
         session.run().await;
     }
+}
+
+fn give_up() {
+    tracing::debug!("a connection is cut off: its peer takes no replies");
 }
 
 fn protocol(options: &GatewayOptions) -> auto::Builder<TokioExecutor> {

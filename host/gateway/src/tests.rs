@@ -4,6 +4,7 @@ mod drain;
 mod grpc;
 mod hostile;
 mod http;
+mod tenants;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -25,7 +26,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Drained, Gateway, GatewayOptions, OpenDoor, Routes, ServedFlow};
+use crate::{Door, Drained, Gateway, GatewayOptions, OpenDoor, Routes, ServedFlow};
 
 /// Far beyond what any condition takes, far below what a person waits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,7 +62,7 @@ impl Script {
         let manifest = r#"{"endpoints": [
             {"name": "/upper", "description": "Louder."}, {"name": "/fail"}, {"name": "/busy"}, {"name": "/gone"},
             {"name": "/late"}, {"name": "/fault"}, {"name": "/wait"}, {"name": "/hang"}, {"name": "/big"},
-            {"name": "/header"}
+            {"name": "/header"}, {"name": "/tenant"}
         ]}"#;
         Self {
             manifest: Arc::new(Manifest::parse(manifest).unwrap()),
@@ -82,6 +83,7 @@ impl Script {
             "/header" => {
                 Ok(map(&call.documents, |name| call.context.headers.get(name).unwrap_or("none").to_owned()))
             }
+            "/tenant" => Ok(map(&call.documents, |text| format!("{text} {}", call.context.tenant))),
             "/fail" => failed(ErrorCode::GuestError),
             "/busy" => failed(ErrorCode::Overloaded),
             "/gone" => failed(ErrorCode::Unavailable),
@@ -119,13 +121,24 @@ impl Host {
     }
 
     async fn with(options: GatewayOptions) -> Self {
+        Self::behind(options, |routes, script| {
+            routes.publish(flow("test", script));
+            Arc::new(OpenDoor::new(routes))
+        })
+        .await
+    }
+
+    async fn behind(
+        options: GatewayOptions,
+        door: impl FnOnce(Routes, Arc<Script>) -> Arc<dyn Door>,
+    ) -> Self {
         let script = Arc::new(Script::new());
         let routes = Routes::default();
-        routes.publish(flow(script.clone()));
+        let door = door(routes.clone(), script.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let gateway = Gateway::new(options, Arc::new(OpenDoor::new(routes.clone())));
+        let gateway = Gateway::new(options, door);
         let mut running = JoinSet::new();
         let end = shutdown.clone();
         running.spawn(async move { gateway.serve(listener, end).await });
@@ -151,7 +164,7 @@ impl Host {
     }
 }
 
-fn flow(client: Arc<Script>) -> ServedFlow {
+fn flow(name: &str, client: Arc<dyn ExecutorClient>) -> ServedFlow {
     let stage = StageSpec {
         name: "script".parse().unwrap(),
         uses: String::new(),
@@ -164,13 +177,12 @@ fn flow(client: Arc<Script>) -> ServedFlow {
         reduce: true,
     };
     let spec = FlowSpec {
-        name: "test".parse().unwrap(),
+        name: name.parse().unwrap(),
         stages: vec![stage],
         gateway: GatewaySpec { title: Some("A test".to_owned()), ..GatewaySpec::default() },
         fuel: FlowSpec::DEFAULT_FUEL,
         timeout_ms: FlowSpec::DEFAULT_TIMEOUT_MS,
     };
-    let client: Arc<dyn ExecutorClient> = client;
     let plan = ExecutionPlan::new(&spec, [("script".parse().unwrap(), client)]).unwrap();
     ServedFlow::new(&spec, Arc::new(plan))
 }

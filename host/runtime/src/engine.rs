@@ -17,10 +17,14 @@ use wasmtime::{
     Strategy,
 };
 
+use crate::schedule::Scheduler;
 use crate::slots::Capacity;
 
 /// Period of the epoch: how late a deadline may be noticed, and how long a guest computes before others get a turn.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
+
+/// The same while somebody waits.
+const SLICE_TICK: Duration = Duration::from_millis(1);
 
 /// Stack of one guest call in bytes; passing it is a trap of its own.
 pub(crate) const STACK_BYTES: usize = 1 << 20;
@@ -71,7 +75,7 @@ impl Hasher for WideHasher {
     }
 }
 
-/// Builds the engine and starts its ticker, which ends with the last handle of the engine.
+/// Builds the engine. Its epoch stands still until [`start_ticker`].
 pub(crate) fn build(capacity: &Capacity) -> Result<Engine, Problem> {
     let wanted =
         u64::from(capacity.memories.saturating_add(MAX_MEMORIES)) * (MEMORY_RESERVATION + MEMORY_GUARD);
@@ -91,7 +95,6 @@ pub(crate) fn build(capacity: &Capacity) -> Result<Engine, Problem> {
                 "the pool reserves 4 GiB of address space per memory: lift `ulimit -v`, or ask for fewer instances",
             )
         })?;
-    start_ticker(engine.weak())?;
     Ok(engine)
 }
 
@@ -149,12 +152,15 @@ fn pool(capacity: &Capacity, page_scan: bool) -> InstanceAllocationStrategy {
     InstanceAllocationStrategy::Pooling(pool)
 }
 
-fn start_ticker(engine: EngineWeak) -> Result<(), Problem> {
+/// Starts the epoch, which ends with the last handle of the engine. While calls wait for a slice it ticks once a slice:
+/// fuel alone would let code that is slow for its fuel keep a core for longer.
+pub(crate) fn start_ticker(engine: EngineWeak, scheduler: Scheduler) -> Result<(), Problem> {
     let tick = move || {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            thread::sleep(TICK);
+            scheduler.tick();
+            thread::sleep(if scheduler.is_contended() { SLICE_TICK } else { TICK });
         }
     };
     match thread::Builder::new().name("epoch".into()).spawn(tick) {

@@ -197,6 +197,23 @@ fn growth(refused: GrowthRefused, subject: &str) -> Problem {
             format!("{subject} wanted {wanted} bytes of memory, {limit} are allowed"),
         )
         .with_hint("raise `memory_bytes` in the executor's limits, or send fewer documents in one request"),
+        GrowthRefused::Tenant { tenant, limit, wanted } => {
+            let message = format!(
+                "{subject} needs more memory: the instances of tenant {tenant} would hold {wanted} bytes together, \
+                 {limit} are allowed"
+            );
+            Problem::limit(LimitKind::TenantMemory, limit, message)
+                .with_retry_after_ms(1000)
+                .with_hint("keep fewer instances warm, or ask the operator for more `instance_memory_bytes`")
+        }
+        GrowthRefused::Host { limit, wanted } => {
+            let message = format!(
+                "{subject} needs more memory: all instances would hold {wanted} bytes, this host has {limit} for them"
+            );
+            Problem::new(ErrorCode::Overloaded, message)
+                .with_retry_after_ms(1000)
+                .with_hint("try again later")
+        }
         GrowthRefused::Table { limit, wanted } => Problem::limit(
             LimitKind::Table,
             limit,
@@ -225,7 +242,7 @@ fn classify(error: &wasmtime::Error, limits: &Limits, allowance: &Allowance) -> 
         return deadline(limits, allowance);
     }
     if let Some(refused) = error.downcast_ref::<GrowthRefused>() {
-        return InvocationError::Growth(*refused);
+        return InvocationError::Growth(refused.clone());
     }
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return InvocationError::Exit(*code);

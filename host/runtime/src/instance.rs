@@ -1,9 +1,6 @@
 //! One instance in its store: built, called, and thrown away when it must not be entered again.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lockgate_domain::document::Overlay;
@@ -18,10 +15,10 @@ use crate::invocation::{Invocation, InvocationReply};
 use crate::limiter::after;
 use crate::meter::Bill;
 use crate::slots::Slot;
-use crate::state::{Call, InstanceState, Setting};
+use crate::state::{Call, InstanceState, Setting, Standing};
 
 /// Fuel after which a computing guest gives its thread to others; fewer cost speed.
-const YIELD_FUEL: u64 = 1_000_000;
+pub(crate) const YIELD_FUEL: u64 = 1_000_000;
 /// Resource handles of one store.
 const MAX_HANDLES: usize = 10_000;
 
@@ -42,13 +39,13 @@ impl Instance {
     /// Instantiates and runs `init`.
     pub(crate) async fn build(linked: &Linked, setting: Arc<Setting>, slot: Slot) -> Result<Self, Problem> {
         let (mut store, allowance) = new_store(linked, &setting)?;
-        let bill = setting.meter.open(Instant::now(), Usage::default);
+        let bill = setting.standing.meter.open(Instant::now(), Usage::default);
         let building = Building { store: &mut store, granted: allowance.fuel, bill };
         let guest = instantiate(building.store, linked, allowance).await?;
         let init: InitFunc = typed(building.store, &guest, &linked.init)?;
         let call: CallFunc = typed(building.store, &guest, &linked.call)?;
         let until = building.store.data().deadline;
-        let done = within(until, init.call_async(&mut *building.store, ())).await;
+        let done = within(&setting, until, init.call_async(&mut *building.store, ())).await;
         let answer = sort(building.store, done, &allowance);
         drop(building);
         store.data().log.finish();
@@ -73,7 +70,7 @@ impl Instance {
         let _: InitFunc = typed(&mut store, &guest, &linked.init)?;
         let _: CallFunc = typed(&mut store, &guest, &linked.call)?;
         let until = store.data().deadline;
-        let done = within(until, describe.call_async(&mut store, ())).await;
+        let done = within(&setting, until, describe.call_async(&mut store, ())).await;
         let answer = sort(&store, done, &allowance);
         store.data().log.finish();
         drop(store);
@@ -103,7 +100,7 @@ impl Instance {
             let error = InvocationError::FlowFuel { total: budget.total() };
             return Err(problem(Failure::plain(error)));
         }
-        let bill = setting.meter.open(now, || Usage {
+        let bill = setting.standing.meter.open(now, || Usage {
             requests: 1,
             failures: 1,
             documents: u64::from(invocation.documents.len()),
@@ -111,7 +108,7 @@ impl Instance {
             ..Usage::default()
         });
         let mut running = Running { instance: self, budget, granted, bill };
-        let called = running.call(endpoint, invocation, until).await;
+        let called = running.call(&setting, endpoint, invocation, until).await;
         let ended = running.end(called, &allowance);
         let fuel = running.burned();
         drop(running);
@@ -160,6 +157,7 @@ struct Running<'a> {
 impl Running<'_> {
     async fn call(
         &mut self,
+        setting: &Setting,
         endpoint: Arc<str>,
         invocation: Invocation,
         until: Instant,
@@ -168,7 +166,7 @@ impl Running<'_> {
         let Instance { store, call, calls, sound, .. } = &mut *self.instance;
         let state = store.data_mut();
         state.log.begin(Some(context.id.clone()));
-        let documents = Overlay::new(documents, &state.setting.limits);
+        let documents = Overlay::new(documents, &setting.limits);
         state.call = Some(Call { documents, parameters, inputs, context, emit });
         state.deadline = until;
         store.set_epoch_deadline(1);
@@ -177,7 +175,7 @@ impl Running<'_> {
         }
         *sound = false;
         *calls += 1;
-        within(until, call.call_async(&mut *store, (endpoint,))).await
+        within(setting, until, call.call_async(&mut *store, (endpoint,))).await
     }
 
     /// The documents of a call that ended well.
@@ -250,8 +248,8 @@ async fn instantiate(
     allowance: Allowance,
 ) -> Result<Guest, Problem> {
     let until = store.data().deadline;
-    let guest = within(until, linked.pre.instantiate_async(&mut *store)).await;
     let setting = store.data().setting.clone();
+    let guest = within(&setting, until, linked.pre.instantiate_async(&mut *store)).await;
     sort(store, guest, &allowance).map_err(|failure| {
         store.data().log.finish();
         with_setting(failure, &setting, "starting")
@@ -305,17 +303,8 @@ fn with_setting(failure: Failure, setting: &Setting, phase: &str) -> Problem {
     problem
 }
 
-/// The future's output, or none if the deadline comes first. The timer is armed only once the future has to wait, so
-/// a short call never touches it.
-async fn within<F: Future>(until: Instant, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut timer: Option<Pin<Box<tokio::time::Sleep>>> = None;
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until.into())));
-        timer.as_mut().poll(cx).map(|()| None)
-    })
-    .await
+/// The future's output, or none if the deadline comes first. Each poll of it is a slice on the tenant's account.
+async fn within<F: Future>(setting: &Setting, until: Instant, future: F) -> Option<F::Output> {
+    let Standing { share, commons, .. } = &setting.standing;
+    commons.scheduler.within(share, until, future).await
 }

@@ -22,6 +22,7 @@ mod meter;
 mod metrics;
 mod pool;
 mod runtime;
+mod schedule;
 mod share;
 mod slots;
 mod state;
@@ -33,6 +34,7 @@ pub use crate::meter::{CallMeter, NoMeter};
 pub use crate::metrics::{GuestMetric, MetricKind};
 pub use crate::pool::{InstancePool, PoolSetup, PoolStats};
 pub use crate::runtime::{Runtime, RuntimeOptions};
+pub use crate::schedule::{SchedulerStats, worker_threads};
 pub use crate::share::TenantShare;
 
 #[cfg(test)]

@@ -5,10 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use lockgate_domain::Limits;
+use lockgate_domain::{Limits, TenantName};
 use wasmtime::ResourceLimiter;
 
 use crate::engine::{MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::share::Holding;
 
 /// The moment `milliseconds` after `now`; at most some years, because clocks end and limits are a user's numbers.
 pub(crate) fn after(now: Instant, milliseconds: u64) -> Instant {
@@ -19,6 +20,7 @@ pub(crate) fn after(now: Instant, milliseconds: u64) -> Instant {
 /// Ceilings of one store and what it uses.
 #[derive(Debug)]
 pub(crate) struct StoreLimiter {
+    holding: Holding,
     memory_limit: usize,
     memory_used: usize,
     /// Bytes granted last, until the growth is known to have worked.
@@ -28,11 +30,29 @@ pub(crate) struct StoreLimiter {
 }
 
 /// A growth that was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GrowthRefused {
     /// All memories together.
     #[error("linear memory would grow to {wanted} bytes, {limit} are allowed")]
     Memory {
+        /// bytes allowed
+        limit: u64,
+        /// bytes asked for
+        wanted: u64,
+    },
+    /// All memories of all instances of the tenant.
+    #[error("the instances of tenant {tenant} would hold {wanted} bytes, {limit} are allowed")]
+    Tenant {
+        /// whose
+        tenant: TenantName,
+        /// bytes allowed
+        limit: u64,
+        /// bytes asked for
+        wanted: u64,
+    },
+    /// All memories of all instances.
+    #[error("all instances would hold {wanted} bytes, this host has {limit} for them")]
+    Host {
         /// bytes allowed
         limit: u64,
         /// bytes asked for
@@ -49,8 +69,9 @@ pub(crate) enum GrowthRefused {
 }
 
 impl StoreLimiter {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, holding: Holding) -> Self {
         Self {
+            holding,
             memory_limit: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
             memory_used: 0,
             memory_pending: 0,
@@ -78,12 +99,14 @@ impl ResourceLimiter for StoreLimiter {
             let (limit, wanted) = (self.memory_limit as u64, wanted as u64);
             return Err(GrowthRefused::Memory { limit, wanted }.into());
         }
+        self.holding.grow(growth as u64)?;
         (self.memory_used, self.memory_pending) = (wanted, growth);
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
         self.memory_used = self.memory_used.saturating_sub(self.memory_pending);
+        self.holding.shrink(self.memory_pending as u64);
         self.memory_pending = 0;
         Ok(())
     }

@@ -15,9 +15,11 @@ use crate::component::{
     Apart, ArtefactCache, CompilerCommand, Component, KnownComponent, Machined, compile, compile_apart,
     map_bytes,
 };
+use crate::schedule::{Scheduler, SchedulerStats};
+use crate::share::Commons;
 use crate::slots::{Capacity, Slots};
 use crate::state::InstanceState;
-use crate::{engine, host, pool};
+use crate::{engine, host};
 
 /// What a runtime is made of.
 #[derive(Debug, Clone)]
@@ -30,6 +32,10 @@ pub struct RuntimeOptions {
     pub max_instances: u32,
     /// largest component in bytes
     pub max_component_bytes: u64,
+    /// most bytes of linear memory of all instances together; none is three quarters of the machine's memory
+    pub max_memory_bytes: Option<u64>,
+    /// whether tenants share the processor by weight; without it whoever computes most gets most
+    pub fair_shares: bool,
     /// the process that compiles; none compiles here, where a hostile component can take minutes
     pub compiler: Option<CompilerCommand>,
 }
@@ -41,6 +47,8 @@ impl Default for RuntimeOptions {
             cache_bytes: 4 << 30,
             max_instances: 1024,
             max_component_bytes: 64 << 20,
+            max_memory_bytes: None,
+            fair_shares: true,
             compiler: None,
         }
     }
@@ -56,7 +64,7 @@ struct Inner {
     engine_id: String,
     linker: Linker<InstanceState>,
     slots: Slots,
-    pools: Mutex<Vec<Weak<pool::Inner>>>,
+    commons: Arc<Commons>,
     /// Threads of low priority that compile.
     compilers: rayon::ThreadPool,
     cache: Option<ArtefactCache>,
@@ -80,14 +88,18 @@ impl Runtime {
         let cache = options.cache_dir.as_deref();
         let cache = cache.map(|dir| ArtefactCache::open(dir, options.cache_bytes, &engine)).transpose()?;
         let (slots, compilers) = (Slots::new(&capacity), compilers()?);
-        let (pools, compiling, loaded) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let scheduler = Scheduler::new(engine.weak(), options.fair_shares);
+        engine::start_ticker(engine.weak(), scheduler.clone())?;
+        let memory = options.max_memory_bytes.unwrap_or_else(most_memory);
+        let commons = Arc::new(Commons::new(scheduler, memory));
+        let (compiling, loaded) = (Mutex::default(), Mutex::default());
         Ok(Self(Arc::new(Inner {
             options,
             engine_id: engine::identify(&engine),
             engine,
             linker,
             slots,
-            pools,
+            commons,
             compilers,
             cache,
             compiling,
@@ -124,6 +136,16 @@ impl Runtime {
     /// Names the engine: its version, and all that its machine code depends on.
     pub fn engine_id(&self) -> &str {
         &self.0.engine_id
+    }
+
+    /// Numbers of the scheduler that shares the processor between tenants.
+    pub fn scheduler(&self) -> SchedulerStats {
+        self.0.commons.scheduler.stats()
+    }
+
+    /// Bytes of linear memory of all live instances.
+    pub fn memory_used(&self) -> u64 {
+        self.0.commons.memory_used()
     }
 
     /// The component of that digest that is in use, or the one that `make` gives. The same digest is made once at a
@@ -193,23 +215,8 @@ impl Runtime {
         &self.0.slots
     }
 
-    /// Remembers a pool, to take idle instances from when the engine is full.
-    pub(crate) fn register(&self, pool: &Arc<pool::Inner>) {
-        let mut pools = self.0.pools.lock();
-        pools.retain(|pool| pool.strong_count() > 0);
-        pools.push(Arc::downgrade(pool));
-    }
-
-    /// Pools that are alive.
-    #[cfg(test)]
-    pub(crate) fn pools(&self) -> usize {
-        self.0.pools.lock().iter().filter(|pool| pool.strong_count() > 0).count()
-    }
-
-    /// Retires one idle instance of some pool that can spare it; says whether there was one.
-    pub(crate) fn reclaim(&self) -> bool {
-        let pools: Vec<Arc<pool::Inner>> = self.0.pools.lock().iter().filter_map(Weak::upgrade).collect();
-        pools.iter().any(|pool| pool.reclaim())
+    pub(crate) fn commons(&self) -> &Arc<Commons> {
+        &self.0.commons
     }
 
     /// Forgets digests that nothing uses and nobody loads.
@@ -218,6 +225,17 @@ impl Runtime {
             Arc::strong_count(place) > 1 || place.try_lock().is_none_or(|known| known.strong_count() > 0)
         });
     }
+}
+
+/// Three quarters of the machine's memory; without a bound where the machine does not say.
+fn most_memory() -> u64 {
+    let total = || {
+        let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some((kibibytes << 10) / 4 * 3)
+    };
+    total().unwrap_or(u64::MAX)
 }
 
 /// Compiling takes every core for seconds; serving goes first.

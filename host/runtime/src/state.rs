@@ -4,9 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use lockgate_domain::document::Overlay;
-use lockgate_domain::{
-    ComponentDigest, DocumentList, ExecutorName, Limits, Parameters, RequestContext, TenantName,
-};
+use lockgate_domain::{ComponentDigest, DocumentList, ExecutorName, Limits, Parameters, RequestContext};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use wasmtime::component::ResourceTable;
@@ -18,7 +16,7 @@ use crate::limiter::StoreLimiter;
 use crate::log::GuestLog;
 use crate::meter::Metered;
 use crate::metrics::GuestMetrics;
-use crate::share::TenantShare;
+use crate::share::{Commons, Holding, TenantShare};
 
 /// Streams, pollables and the like that one instance may hold at once.
 const MAX_RESOURCES: usize = 1024;
@@ -32,10 +30,16 @@ pub(crate) struct Setting {
     pub(crate) limits: Limits,
     pub(crate) configuration: Map<String, Value>,
     pub(crate) metrics: GuestMetrics,
-    /// on whose account the instances compute and hold memory
+    pub(crate) standing: Standing,
+    configuration_text: OnceLock<Arc<str>>,
+}
+
+/// On whose account instances compute and hold memory, and who is told what calls use.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
     pub(crate) share: TenantShare,
     pub(crate) meter: Metered,
-    configuration_text: OnceLock<Arc<str>>,
+    pub(crate) commons: Arc<Commons>,
 }
 
 /// Data of one store.
@@ -70,16 +74,11 @@ impl Setting {
         digest: ComponentDigest,
         limits: Limits,
         configuration: Map<String, Value>,
+        standing: Standing,
     ) -> Self {
         let metrics = GuestMetrics::default();
-        let (share, meter) = (TenantShare::new(TenantName::local()), Metered::default());
         let configuration_text = OnceLock::new();
-        Self { executor, digest, limits, configuration, metrics, share, meter, configuration_text }
-    }
-
-    /// On another tenant's account than the host's own.
-    pub(crate) fn on_account(self, share: TenantShare, meter: Metered) -> Self {
-        Self { share, meter, ..self }
+        Self { executor, digest, limits, configuration, metrics, standing, configuration_text }
     }
 
     /// The configuration as JSON text, written once for all instances.
@@ -91,7 +90,8 @@ impl Setting {
 
 impl InstanceState {
     pub(crate) fn new(setting: Arc<Setting>, deadline: Instant) -> Self {
-        let limiter = StoreLimiter::new(&setting.limits);
+        let Standing { share, commons, .. } = setting.standing.clone();
+        let limiter = StoreLimiter::new(&setting.limits, Holding::new(share, commons));
         let log = GuestLog::new(setting.executor.clone(), &setting.limits);
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);

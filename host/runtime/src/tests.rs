@@ -7,6 +7,7 @@ mod load;
 mod open;
 mod pool;
 mod reply;
+mod share;
 mod usage;
 
 use std::sync::{Arc, LazyLock};

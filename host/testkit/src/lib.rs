@@ -5,6 +5,7 @@
 //! cannot be made ends the test with one line that says what is missing.
 #![expect(clippy::panic, reason = "here a panic is how a test fails, and every message says what to do")]
 
+pub mod faults;
 pub mod fixtures;
 pub mod host;
 pub mod http;

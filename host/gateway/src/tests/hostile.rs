@@ -1,7 +1,11 @@
 //! Callers that mean harm: each is turned away or cut off, its guests stop, and the next caller is served.
 
-use ::http::{StatusCode, Version};
+use ::http::{Method, Request, StatusCode, Version};
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,7 +31,7 @@ async fn is_alive(host: &Host) {
 }
 
 /// What the gateway says to raw bytes until it hangs up.
-async fn say(host: &Host, bytes: &[u8]) -> String {
+pub(super) async fn say(host: &Host, bytes: &[u8]) -> String {
     let mut socket = TcpStream::connect(host.address).await.unwrap();
     // The gateway may hang up before it has read everything.
     drop(socket.write_all(bytes).await);
@@ -181,4 +185,45 @@ async fn rapid_resets_end_the_connection_and_nothing_else() {
     }
     host.active(0).await;
     is_alive(&host).await;
+}
+
+#[tokio::test]
+async fn callers_that_open_no_window_are_cut_off() {
+    let host = Host::with(impatient()).await;
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .http2_initial_stream_window_size(0)
+        .build_http::<Full<Bytes>>();
+    let pages = [("/upper", json!({ "data": [{ "text": "x" }] }).to_string()), ("/docs", String::new())];
+    for (path, body) in pages {
+        let method = if body.is_empty() { Method::GET } else { Method::POST };
+        let request = Request::builder().method(method).uri(format!("http://{}{path}", host.address));
+        let response = within(client.request(request.body(Full::from(body)).unwrap())).await.unwrap();
+        assert_eq!((response.status(), response.version()), (StatusCode::OK, Version::HTTP_2));
+        assert!(within(response.into_body().collect()).await.is_err(), "{path}");
+    }
+    is_alive(&host).await;
+}
+
+#[tokio::test]
+async fn one_peer_has_its_share_of_connections() {
+    let options = GatewayOptions { max_connections_per_peer: 2, ..GatewayOptions::default() };
+    let host = Host::with(options).await;
+    let connect = async || TcpStream::connect(host.address).await.unwrap();
+    let (first, second) = (connect().await, connect().await);
+    // The gateway takes connections in their order.
+    let mut third = connect().await;
+    assert!(matches!(within(third.read(&mut [0])).await, Ok(0) | Err(_)));
+    drop((first, second));
+    // Room comes back as soon as the gateway has seen them go.
+    let alive = async {
+        loop {
+            let mut socket = connect().await;
+            let asked = socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            if asked.is_ok() && matches!(socket.read(&mut [0]).await, Ok(1)) {
+                return;
+            }
+        }
+    };
+    within(alive).await;
 }

@@ -229,7 +229,7 @@ async fn a_swap_loses_no_request() {
         () = host.active(1) => {}
     }
     let next = Arc::new(Script::new());
-    host.routes.publish(flow(next.clone()));
+    host.routes.publish(flow("test", next.clone()));
     let (status, _) = post(&host, "/upper", &[], json!({ "data": [{ "text": "new" }] })).await;
     assert_eq!((status, next.calls.load(Ordering::Relaxed), host.calls()), (StatusCode::OK, 1, 1));
     host.release(1);

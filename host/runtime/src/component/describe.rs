@@ -7,9 +7,10 @@ use lockgate_domain::{ComponentDigest, ErrorCode, Limits, Manifest, Problem};
 
 use super::Linked;
 use crate::instance::Instance;
+use crate::meter::Metered;
 use crate::runtime::Runtime;
 use crate::slots::Slot;
-use crate::state::Setting;
+use crate::state::{Setting, Standing};
 
 /// What `describe` may use: a Python interpreter starts well within it.
 const LIMITS: Limits = Limits {
@@ -37,7 +38,9 @@ pub(super) fn describe(
         let executor = executor.map_err(|error| host_fault(format!("no thread to describe on: {error}")))?;
         executor.block_on(async {
             let slot: Slot = runtime.slots().take_spare().await?;
-            let setting = Arc::new(Setting::new(None, digest, LIMITS, serde_json::Map::new()));
+            let (commons, meter) = (runtime.commons().clone(), Metered::default());
+            let standing = Standing { share: commons.examining.clone(), meter, commons };
+            let setting = Arc::new(Setting::new(None, digest, LIMITS, serde_json::Map::new(), standing));
             Instance::describe(linked, setting, slot).await
         })
     };

@@ -26,7 +26,7 @@ use crate::meter::Metered;
 use crate::metrics::GuestMetric;
 use crate::runtime::Runtime;
 use crate::share::TenantShare;
-use crate::state::Setting;
+use crate::state::{Setting, Standing};
 
 /// A pool; cheap to clone.
 #[derive(Clone)]
@@ -90,14 +90,15 @@ impl InstancePool {
     /// An empty pool.
     pub fn new(runtime: &Runtime, setup: PoolSetup) -> Self {
         let PoolSetup { executor, component, limits, options, configuration, share, meter, .. } = setup;
-        let setting = Setting::new(Some(executor.clone()), component.digest(), limits, configuration)
-            .on_account(share, Metered::new(meter));
+        let standing = Standing { share, meter: Metered::new(meter), commons: runtime.commons().clone() };
+        let setting =
+            Setting::new(Some(executor.clone()), component.digest(), limits, configuration, standing);
         let options =
             PoolOptions { max: options.max.max(1), min: options.min.min(options.max.max(1)), ..options };
         let counts = Counts::default();
         let (runtime, setting, desk) = (runtime.clone(), Arc::new(setting), Desk::default());
         let inner = Arc::new(Inner { runtime, component, setting, executor, options, desk, counts });
-        inner.runtime.register(&inner);
+        inner.runtime.commons().register(&inner);
         Self(inner)
     }
 
@@ -113,7 +114,7 @@ impl InstancePool {
 
     /// On whose account it runs.
     pub fn share(&self) -> &TenantShare {
-        &self.0.setting.share
+        self.0.share()
     }
 
     /// Builds instances, `init` included, until there are `min`. Safe to call again when some were lost.
@@ -207,6 +208,10 @@ impl Inner {
         deadline.map_or(own, |deadline| deadline.min(own))
     }
 
+    pub(crate) fn share(&self) -> &TenantShare {
+        &self.setting.standing.share
+    }
+
     /// Retires one idle instance that this pool can spare; says whether there was one.
     pub(crate) fn reclaim(&self) -> bool {
         self.desk.spare(self.options.min).is_some()
@@ -217,7 +222,7 @@ impl Inner {
         let linked = self.component.linked();
         let free = || self.runtime.slots().try_take(linked.demand);
         let mut slot = free();
-        while slot.is_none() && self.runtime.reclaim() {
+        while slot.is_none() && self.runtime.commons().reclaim(None) {
             slot = free();
         }
         let slot = match slot {

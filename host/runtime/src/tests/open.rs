@@ -56,7 +56,7 @@ async fn a_known_component_is_mapped_and_forgotten_again_and_again() {
         drop(pool);
         assert!(!is_mapped(dir));
     }
-    assert_eq!(runtime.pools(), 0, "pools that are gone are forgotten");
+    assert_eq!(runtime.commons().pools(), 0, "pools that are gone are forgotten");
 }
 
 #[test]

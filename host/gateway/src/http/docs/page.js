@@ -4,6 +4,15 @@
 
 const element = (id) => document.getElementById(id);
 
+// Where a key is needed, the page asks for it and keeps it in this variable alone. Addresses are relative: the page may
+// stand under a prefix that names the flow.
+let key = "";
+const ask = (address, options = {}) => {
+  const headers = { ...options.headers };
+  if (key) headers.authorization = `Bearer ${key}`;
+  return fetch(address, { ...options, headers });
+};
+
 const make = (tag, text, className) => {
   const made = document.createElement(tag);
   made.textContent = text;
@@ -30,7 +39,7 @@ const requestBody = () => {
 const showCommand = () => {
   try {
     const body = JSON.stringify(requestBody()).replaceAll("'", "'\\''");
-    element("curl").textContent = `curl ${new URL("post", location.href)} -H 'content-type: application/json' -d '${body}'`;
+    element("curl").textContent = `curl ${new URL("post", location.href)} -H 'content-type: application/json'${key && ' -H "authorization: Bearer $LOCKGATE_KEY"'} -d '${body}'`;
     element("mistake").textContent = "";
     return true;
   } catch (error) {
@@ -45,7 +54,7 @@ const send = async (event) => {
   element("outcome").textContent = "waiting …";
   const started = performance.now();
   try {
-    const response = await fetch("post", {
+    const response = await ask("post", {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(requestBody()),
@@ -91,7 +100,15 @@ const describe = (path, operation) => {
 };
 
 const load = async () => {
-  const api = await (await fetch("openapi.json")).json();
+  const described = await ask("openapi.json");
+  element("key-form").hidden = described.status !== 401 && key === "";
+  const api = await described.json();
+  if (!described.ok) {
+    element("readiness").textContent = api.error ? [api.error.message, api.error.hint].filter(Boolean).join("; ") : `status ${described.status}`;
+    return;
+  }
+  element("endpoints").replaceChildren();
+  element("endpoint-names").replaceChildren();
   document.title = api.info.title;
   element("title").textContent = api.info.title;
   element("description").textContent = api.info.description || "";
@@ -104,11 +121,18 @@ const load = async () => {
       element("endpoint-names").append(option);
     }
   }
-  const ready = await fetch("readyz");
+  const ready = await ask("readyz");
   element("readiness").textContent = ready.ok ? "ready" : "not ready";
 };
 
 for (const id of ["endpoint", "texts", "parameters"]) element(id).addEventListener("input", showCommand);
+const show = () => load().catch((error) => { element("readiness").textContent = `not reachable: ${error.message}`; });
 element("try").addEventListener("submit", send);
+element("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  key = element("key").value.trim();
+  showCommand();
+  show();
+});
 showCommand();
-load().catch((error) => { element("readiness").textContent = `not reachable: ${error.message}`; });
+show();
