@@ -46,7 +46,7 @@ impl DataFolder {
 
 /// Writes a file that only this user may read: beside its name first, then under it.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let beside = path.with_extension("new");
+    let beside = path.with_extension("unfinished");
     let write = || {
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;

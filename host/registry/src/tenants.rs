@@ -135,8 +135,8 @@ impl Registry {
                     .with_hint("delete them first, or say force")
                     .into());
             }
-            let components = table::COMPONENTS.all(transaction, &under)?;
-            let digests: Vec<ComponentDigest> = components.iter().map(|component| component.digest).collect();
+            let names = table::COMPONENTS.names(transaction, &under)?;
+            let digests: Vec<ComponentDigest> = names.iter().filter_map(|hex| hex.parse().ok()).collect();
             for digest in &digests {
                 table::HOLDERS.remove(transaction, &RowKey::of(&[&digest.hex(), name]))?;
             }

@@ -7,6 +7,8 @@ mod numbers;
 mod revisions;
 mod tags;
 
+use std::ops::ControlFlow;
+
 use lockgate_domain::hosting::{
     Executor, ExecutorReference, Revision, RevisionNumber, RevisionState, Tag, Target,
 };
@@ -62,10 +64,13 @@ impl Registry {
                 return Err(in_use("executor", name, &users).into());
             }
             let (key, mut freed) = (RowKey::of(&[tenant, name]), 0);
-            for revision in table::REVISIONS.all(transaction, &key)? {
-                let digest = revision.spec.component.hex();
-                let number = table::padded(revision.number);
-                table::USES.remove(transaction, &RowKey::of(&[tenant, &digest, name, &number]))?;
+            let mut uses = Vec::new();
+            table::REVISIONS.scan(transaction, &key, None, |number, revision| {
+                uses.push(RowKey::of(&[tenant, &revision.spec.component.hex(), name, &number]));
+                Ok(ControlFlow::Continue(()))
+            })?;
+            for use_of in uses {
+                table::USES.remove(transaction, &use_of)?;
                 freed -= revisions::ROW_BYTES;
             }
             freed += table::REVISIONS.remove_below(transaction, &key)?;

@@ -4,6 +4,7 @@
 //! that a full disk is an answer and not the end of the process. Transactions never nest: opening again and compaction
 //! wait for those in progress and hold new ones back meanwhile.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +12,7 @@ use parking_lot::RwLock;
 use redb::{Builder, Database};
 
 use super::StoreError;
+use crate::folder::{remove_file, sync_folder};
 
 /// An open database.
 pub(crate) struct LiveDatabase {
@@ -23,7 +25,12 @@ pub(crate) struct LiveDatabase {
 impl LiveDatabase {
     /// Opens or creates the file; `cache_bytes` bounds the pages that are kept in memory.
     pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
-        let database = Builder::new().set_cache_size(cache_bytes).create(path)?;
+        let mut builder = Builder::new();
+        builder.set_cache_size(cache_bytes);
+        if !path.exists() {
+            create(&builder, path)?;
+        }
+        let database = builder.open(path)?;
         let database = RwLock::new(Some(database));
         Ok(Self { path: path.to_owned(), cache_bytes, database, broken: AtomicBool::new(false) })
     }
@@ -66,4 +73,13 @@ impl LiveDatabase {
         }
         Ok(())
     }
+}
+
+/// Makes a database beside its name first, then under it: one that a kill left half made would be refused for ever.
+fn create(builder: &Builder, path: &Path) -> Result<(), StoreError> {
+    let beside = path.with_extension("unfinished");
+    remove_file(&beside)?;
+    builder.create(&beside)?.close()?;
+    fs::rename(&beside, path).map_err(StoreError::file("rename", &beside))?;
+    path.parent().map_or(Ok(()), sync_folder)
 }

@@ -138,13 +138,23 @@ impl<V: Serialize + DeserializeOwned> Shelf<V> {
     }
 
     /// Shows the rows below `under`, in order, from the first after `after`, until `take` breaks. `take` gets the part of
-    /// the key below `under`.
+    /// the key below `under`. One row is in memory at a time.
     pub(crate) fn scan(
         &self,
         source: &impl Source,
         under: &RowKey,
         after: Option<&str>,
         mut take: impl FnMut(&str, V) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        self.scan_raw(source, under, after, |below, bytes| take(below, decode(below, bytes)?))
+    }
+
+    fn scan_raw(
+        &self,
+        source: &impl Source,
+        under: &RowKey,
+        after: Option<&str>,
+        mut take: impl FnMut(&str, &[u8]) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
         let table = source.table(self.definition)?;
         let prefix = under.prefix();
@@ -155,7 +165,7 @@ impl<V: Serialize + DeserializeOwned> Shelf<V> {
             if after.is_some_and(|after| below <= after) {
                 continue;
             }
-            if take(below, decode(key.value(), bytes.value())?)?.is_break() {
+            if take(below, bytes.value())?.is_break() {
                 break;
             }
         }
@@ -196,7 +206,7 @@ impl<V: Serialize + DeserializeOwned> Shelf<V> {
     /// The names (parts of the key) below `under`, in order.
     pub(crate) fn names(&self, source: &impl Source, under: &RowKey) -> Result<Vec<String>, StoreError> {
         let mut names = Vec::new();
-        self.scan(source, under, None, |name, _| {
+        self.scan_raw(source, under, None, |name, _| {
             names.push(name.to_owned());
             Ok(ControlFlow::Continue(()))
         })?;
@@ -206,7 +216,7 @@ impl<V: Serialize + DeserializeOwned> Shelf<V> {
     /// Whether there is any row below `under`.
     pub(crate) fn any(&self, source: &impl Source, under: &RowKey) -> Result<bool, StoreError> {
         let mut found = false;
-        self.scan(source, under, None, |_, _| {
+        self.scan_raw(source, under, None, |_, _| {
             found = true;
             Ok(ControlFlow::Break(()))
         })?;

@@ -109,3 +109,17 @@ fn the_store_goes_on_after_an_error_of_the_disk() {
     store.compact().unwrap();
     assert_eq!(store.read(|source| WORDS.get(source, &key)).unwrap().as_deref(), Some("kept"));
 }
+
+#[test]
+fn a_start_that_was_killed_before_the_first_commit_is_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("registry.unfinished"), [0; 5000]).unwrap();
+    let path = folder.path().join("registry.redb");
+    drop(Store::open(&path).unwrap());
+    drop(Store::open(&path).unwrap());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    // A file that is no database is not overwritten.
+    std::fs::write(&path, [0; 5000]).unwrap();
+    assert_eq!(Store::open(&path).err().unwrap().code(), lockgate_domain::ErrorCode::HostFault);
+    assert_eq!(std::fs::read(&path).unwrap(), [0; 5000]);
+}
