@@ -120,6 +120,7 @@ fn config(allocation: InstanceAllocationStrategy) -> Config {
     config.consume_fuel(true);
     config.epoch_interruption(true);
     config.wasm_component_model(true);
+    config.wasm_memory64(false);
     config.concurrency_support(false);
     config.max_wasm_stack(STACK_BYTES);
     config.async_stack_size(FIBER_STACK_BYTES);

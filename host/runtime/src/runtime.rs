@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use lockgate_domain::{ComponentDigest, ErrorCode, LimitKind, Problem};
@@ -32,6 +33,8 @@ pub struct RuntimeOptions {
     pub max_instances: u32,
     /// largest component in bytes
     pub max_component_bytes: u64,
+    /// components that may wait while another one is compiled
+    pub compile_queue: u32,
     /// most bytes of linear memory of all instances together; none is three quarters of the machine's memory
     pub max_memory_bytes: Option<u64>,
     /// whether tenants share the processor by weight; without it whoever computes most gets most
@@ -47,10 +50,39 @@ impl Default for RuntimeOptions {
             cache_bytes: 4 << 30,
             max_instances: 1024,
             max_component_bytes: 64 << 20,
+            compile_queue: 64,
             max_memory_bytes: None,
             fair_shares: true,
             compiler: None,
         }
+    }
+}
+
+/// One compilation at a time: a burst of uploads must not starve serving, and so many may wait.
+#[derive(Default)]
+struct CompilerDoor {
+    turn: Mutex<()>,
+    inside: AtomicU64,
+    compiled: AtomicU64,
+}
+
+impl CompilerDoor {
+    /// Compiles when it is this one's turn; refuses when too many wait.
+    fn pass<T>(&self, most: u32, compile: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+        let most = u64::from(most);
+        let entered = self.inside.fetch_add(1, Ordering::Relaxed);
+        let done = if entered > most {
+            let message = format!("{most} components wait to be compiled already");
+            Err(Problem::limit(LimitKind::Queue, most, message)
+                .with_retry_after_ms(5000)
+                .with_hint("upload it again later; what is stored already stays"))
+        } else {
+            let _turn = self.turn.lock();
+            self.compiled.fetch_add(1, Ordering::Relaxed);
+            compile()
+        };
+        self.inside.fetch_sub(1, Ordering::Relaxed);
+        done
     }
 }
 
@@ -68,8 +100,7 @@ struct Inner {
     /// Threads of low priority that compile.
     compilers: rayon::ThreadPool,
     cache: Option<ArtefactCache>,
-    /// One compilation at a time: it uses every core by itself, and a burst of uploads must not starve serving.
-    compiling: Mutex<()>,
+    door: CompilerDoor,
     /// Components in use; the inner lock makes the second of two equal uploads wait for the first.
     loaded: Mutex<HashMap<ComponentDigest, Arc<Mutex<Weak<Component>>>>>,
 }
@@ -92,7 +123,7 @@ impl Runtime {
         engine::start_ticker(engine.weak(), scheduler.clone())?;
         let memory = options.max_memory_bytes.unwrap_or_else(most_memory);
         let commons = Arc::new(Commons::new(scheduler, memory));
-        let (compiling, loaded) = (Mutex::default(), Mutex::default());
+        let (door, loaded) = (CompilerDoor::default(), Mutex::default());
         Ok(Self(Arc::new(Inner {
             options,
             engine_id: engine::identify(&engine),
@@ -102,7 +133,7 @@ impl Runtime {
             commons,
             compilers,
             cache,
-            compiling,
+            door,
             loaded,
         })))
     }
@@ -143,6 +174,16 @@ impl Runtime {
         self.0.commons.scheduler.stats()
     }
 
+    /// Components that were compiled, well or not, since the start.
+    pub fn compiled(&self) -> u64 {
+        self.0.door.compiled.load(Ordering::Relaxed)
+    }
+
+    /// Components that are being compiled or wait for it.
+    pub fn compiling(&self) -> u64 {
+        self.0.door.inside.load(Ordering::Relaxed)
+    }
+
     /// Bytes of linear memory of all live instances.
     pub fn memory_used(&self) -> u64 {
         self.0.commons.memory_used()
@@ -178,15 +219,19 @@ impl Runtime {
 
     /// Machine code of a component, from disk or from the compiler.
     pub(crate) fn compile(&self, digest: ComponentDigest, bytes: &[u8]) -> Result<Machined, Problem> {
-        let Inner { options, engine, cache, compilers, compiling, .. } = &*self.0;
+        let Inner { options, engine, cache, compilers, door, commons, .. } = &*self.0;
         if let Some(mapped) = self.map(digest) {
             return Ok(mapped);
         }
-        let _turn = compiling.lock();
-        let Apart { artefact, memory } = match &options.compiler {
-            Some(command) => compile_apart(command, bytes)?,
-            None => Apart { artefact: compilers.install(|| compile(engine, bytes))?, memory: None },
-        };
+        let Apart { artefact, memory } = door.pass(options.compile_queue, || match &options.compiler {
+            // All cores while nobody computes; else one, of the lowest priority.
+            Some(command) => {
+                let threads =
+                    if commons.scheduler.stats().running == 0 { compilers.current_num_threads() } else { 1 };
+                compile_apart(command, bytes, threads)
+            }
+            None => Ok(Apart { artefact: compilers.install(|| compile(engine, bytes))?, memory: None }),
+        })?;
         let machined = |compiled| Machined { compiled, from_cache: false, memory };
         if let Some(cache) = cache {
             cache.put(digest, &artefact);

@@ -8,6 +8,7 @@ mod open;
 mod pool;
 mod reply;
 mod share;
+mod uploads;
 mod usage;
 
 use std::sync::{Arc, LazyLock};

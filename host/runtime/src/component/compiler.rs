@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use lockgate_domain::{ErrorCode, Problem};
 use parking_lot::Mutex;
-use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit,
+};
 use wasmtime::Engine;
 
 use crate::log::escape;
@@ -30,7 +32,13 @@ const MEMORY_LIMIT: u64 = 6 << 30;
 const MAX_ARTEFACT_BYTES: u64 = 1 << 30;
 /// Largest component that it reads.
 const MAX_COMPONENT_BYTES: u64 = 1 << 30;
-const NICE: i32 = 10;
+/// Processor time of the compiling process, all its threads together.
+const CPU_LIMIT: Duration = Duration::from_secs(120);
+/// Files that it may have open: its three streams, and what it reads about itself.
+const MAX_FILES: u64 = 8;
+/// The kernel runs it when nobody else wants the core, and ends it first when memory runs out.
+const NICE: i32 = 19;
+const OOM_SCORE: &str = "1000";
 
 /// First byte of the child's answer.
 const ARTEFACT: u8 = 0;
@@ -93,9 +101,14 @@ pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, Problem>
     }
 }
 
-/// Machine code of a component from a child process, which is killed when it takes too long.
-pub(crate) fn compile_apart(command: &CompilerCommand, bytes: &[u8]) -> Result<Apart, Problem> {
-    let (child, stdin, stdout) = start(command)?;
+/// Machine code of a component from a child process, which is killed when it takes too long. It compiles on so many
+/// threads at once.
+pub(crate) fn compile_apart(
+    command: &CompilerCommand,
+    bytes: &[u8],
+    threads: usize,
+) -> Result<Apart, Problem> {
+    let (child, stdin, stdout) = start(command, threads)?;
     let child = Mutex::new(child);
     let answer = thread::scope(|scope| {
         let (done, over) = channel::<()>();
@@ -133,11 +146,12 @@ pub(crate) fn compile_apart(command: &CompilerCommand, bytes: &[u8]) -> Result<A
     }
 }
 
-fn start(command: &CompilerCommand) -> Result<(Child, ChildStdin, ChildStdout), Problem> {
+fn start(command: &CompilerCommand, threads: usize) -> Result<(Child, ChildStdin, ChildStdout), Problem> {
     let name = command.program.display();
     let started = Command::new(&command.program)
         .args(&command.arguments)
         .env_clear()
+        .env("RAYON_NUM_THREADS", threads.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -176,12 +190,17 @@ fn feed(mut stdin: ChildStdin, bytes: &[u8]) {
 /// Lowers what this process may use. Where a limit cannot be set, the parent's clock remains.
 fn restrain() {
     nice(NICE).ok();
+    std::fs::write("/proc/self/oom_score_adj", OOM_SCORE).ok();
+    set_parent_process_death_signal(Some(Signal::KILL)).ok();
     let limit = |resource, wanted: u64| {
         let maximum = getrlimit(resource).maximum.map_or(wanted, |maximum| maximum.min(wanted));
         setrlimit(resource, Rlimit { current: Some(maximum), maximum: Some(maximum) }).ok();
     };
     limit(Resource::As, MEMORY_LIMIT);
+    limit(Resource::Cpu, CPU_LIMIT.as_secs());
     limit(Resource::Core, 0);
+    limit(Resource::Fsize, 0);
+    limit(Resource::Nofile, MAX_FILES);
 }
 
 fn invalid(message: String) -> Problem {

@@ -13,7 +13,7 @@ use crate::slots::Slot;
 use crate::state::{Setting, Standing};
 
 /// What `describe` may use: a Python interpreter starts well within it.
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     fuel: 2_000_000_000,
     wall_time_ms: 5_000,
     memory_bytes: 256 << 20,
@@ -49,7 +49,8 @@ pub(super) fn describe(
         let thread = thread.map_err(|error| host_fault(format!("no thread to describe on: {error}")))?;
         thread
             .join()
-            .unwrap_or_else(|_| Err(host_fault("describing the component failed in the host".into())))
+            // The engine has asserts; a component that trips one is that component's problem.
+            .unwrap_or_else(|_| Err(fails_the_engine(digest)))
     })?;
     let manifest = Manifest::parse(&text).map_err(|error| {
         Problem::new(
@@ -66,6 +67,12 @@ pub(super) fn describe(
 fn lower_the(error: &impl ToString) -> String {
     let text = error.to_string();
     text.strip_prefix("the ").map(str::to_owned).unwrap_or(text)
+}
+
+fn fails_the_engine(digest: ComponentDigest) -> Problem {
+    Problem::new(ErrorCode::InvalidComponent, "the component makes the engine fail when it is instantiated")
+        .with_digest(digest)
+        .with_hint("rebuild it with a current toolchain; the host's log has the engine's own words")
 }
 
 fn host_fault(message: String) -> Problem {

@@ -4,12 +4,15 @@
 //! counts are bounded here, far below what the format allows and well above what any toolchain makes, by one walk over
 //! the sections that allocates next to nothing.
 
-use lockgate_domain::{ErrorCode, Problem};
+mod nesting;
+
+use lockgate_domain::{ErrorCode, LimitKind, Problem};
 use wasmparser::{
     BinaryReaderError, CanonicalFunction, CanonicalOption, ComponentTypeRef, Encoding, FunctionBody,
-    Operator, Parser, Payload,
+    MemoryType, Operator, Parser, Payload,
 };
 
+use super::describe::LIMITS;
 use crate::log::escape;
 
 /// Nested components and modules.
@@ -17,7 +20,15 @@ const MAX_DEPTH: usize = 16;
 /// Core modules and nested components in all.
 const MAX_PARTS: u64 = 512;
 /// Entries of all sections together: types, imports, exports, aliases, segments ...
-const MAX_ENTRIES: u64 = 1_000_000;
+const MAX_ENTRIES: u64 = 500_000;
+/// Types in all, of both kinds.
+const MAX_TYPES: u64 = 50_000;
+/// Imports and exports of core modules in all.
+const MAX_LINKS: u64 = 50_000;
+/// Bytes of an import's or export's name.
+const MAX_NAME_BYTES: usize = 512;
+/// Types within types.
+const MAX_TYPE_NESTING: usize = 64;
 /// Functions in all.
 const MAX_FUNCTIONS: u64 = 150_000;
 /// Bytes of one function's body.
@@ -45,7 +56,7 @@ pub(super) struct Screened {
 /// Checks bytes of a stranger without running or compiling anything.
 pub(super) fn screen(bytes: &[u8]) -> Result<Screened, Problem> {
     check_header(bytes)?;
-    let mut pass = Pass::default();
+    let mut pass = Pass { bytes, ..Pass::default() };
     for payload in Parser::new(0).parse_all(bytes) {
         pass.payload(payload.map_err(malformed)?).map_err(|refusal| match refusal {
             Refusal::Malformed(error) => malformed(error),
@@ -115,12 +126,16 @@ fn core_module(bytes: &[u8]) -> Problem {
 // === the walk ===
 
 #[derive(Default)]
-struct Pass {
+struct Pass<'a> {
+    bytes: &'a [u8],
     screened: Screened,
     depth: usize,
     parts: u64,
     entries: u64,
+    types: u64,
+    links: u64,
     functions: u64,
+    memory: u64,
 }
 
 enum Refusal {
@@ -140,7 +155,7 @@ impl From<Problem> for Refusal {
     }
 }
 
-impl Pass {
+impl Pass<'_> {
     fn payload(&mut self, payload: Payload<'_>) -> Result<(), Refusal> {
         match payload {
             Payload::Version { encoding, .. } => return Ok(self.part(encoding)?),
@@ -169,9 +184,53 @@ impl Pass {
                     canonical(&function?)?;
                 }
             }
+            Payload::ComponentTypeSection(section) => {
+                self.types(section.count())?;
+                let depth = nesting::depth(self.bytes, section.range(), MAX_TYPE_NESTING)?;
+                bound("types within types", depth as u64, MAX_TYPE_NESTING as u64)?;
+            }
+            Payload::CoreTypeSection(section) => self.types(section.count())?,
+            Payload::TypeSection(section) => self.types(section.count())?,
+            Payload::ImportSection(section) => self.links(section.count())?,
+            Payload::ExportSection(section) => self.links(section.count())?,
+            Payload::MemorySection(section) => {
+                self.entries(section.count())?;
+                for memory in section {
+                    self.memory(&memory?)?;
+                }
+            }
+            Payload::TableSection(section) => {
+                self.entries(section.count())?;
+                for table in section {
+                    let table = table?.ty;
+                    narrow(table.table64, "table")?;
+                    let (least, limit) = (table.initial, u64::from(LIMITS.table_elements));
+                    start(LimitKind::Table, "table elements", least, limit)?;
+                }
+            }
             other => self.entries(entry_count(&other))?,
         }
         Ok(())
+    }
+
+    fn types(&mut self, count: u32) -> Result<(), Problem> {
+        self.types += u64::from(count);
+        bound("types", self.types, MAX_TYPES)?;
+        self.entries(count)
+    }
+
+    fn links(&mut self, count: u32) -> Result<(), Problem> {
+        self.links += u64::from(count);
+        bound("imports and exports of core modules", self.links, MAX_LINKS)?;
+        self.entries(count)
+    }
+
+    /// A memory that is larger at its start than `describe` may use would never start.
+    fn memory(&mut self, memory: &MemoryType) -> Result<(), Problem> {
+        narrow(memory.memory64, "memory")?;
+        let page = memory.page_size_log2.map_or(1 << 16, |log2| 1u64.checked_shl(log2).unwrap_or(u64::MAX));
+        self.memory = self.memory.saturating_add(memory.initial.saturating_mul(page));
+        start(LimitKind::Memory, "bytes of memory", self.memory, LIMITS.memory_bytes)
     }
 
     fn part(&mut self, encoding: Encoding) -> Result<(), Problem> {
@@ -191,6 +250,7 @@ impl Pass {
     }
 
     fn import(&mut self, name: &str, ty: &ComponentTypeRef) -> Result<(), Problem> {
+        bound("bytes in the name of an import", name.len() as u64, MAX_NAME_BYTES as u64)?;
         if self.depth != 1 {
             return Ok(());
         }
@@ -207,6 +267,7 @@ impl Pass {
     }
 
     fn export(&mut self, name: &str) -> Result<(), Problem> {
+        bound("bytes in the name of an export", name.len() as u64, MAX_NAME_BYTES as u64)?;
         if self.depth != 1 {
             return Ok(());
         }
@@ -261,22 +322,34 @@ fn canonical(function: &CanonicalFunction) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The canonical ABI has 32-bit addresses, and wasmtime fails where a part expects a narrow table and gets a wide one.
+fn narrow(is_wide: bool, what: &str) -> Result<(), Problem> {
+    if is_wide {
+        return Err(invalid(format!("the component has a 64-bit {what}, this host runs 32-bit ones"))
+            .with_hint("build it for wasm32-wasip2"));
+    }
+    Ok(())
+}
+
+/// What an instance has at its start must fit into what `describe` may use, or nobody could ask what it is.
+fn start(kind: LimitKind, what: &str, least: u64, limit: u64) -> Result<(), Problem> {
+    if least <= limit {
+        return Ok(());
+    }
+    let message = format!("the component starts with {least} {what}, {limit} are the most");
+    Err(Problem::limit(kind, limit, message)
+        .with_hint("declare less and let it grow, as far as its executor's limits allow"))
+}
+
 fn entry_count(payload: &Payload<'_>) -> u32 {
     match payload {
-        Payload::TypeSection(section) => section.count(),
-        Payload::ImportSection(section) => section.count(),
         Payload::FunctionSection(section) => section.count(),
-        Payload::TableSection(section) => section.count(),
-        Payload::MemorySection(section) => section.count(),
         Payload::GlobalSection(section) => section.count(),
-        Payload::ExportSection(section) => section.count(),
         Payload::ElementSection(section) => section.count(),
         Payload::DataSection(section) => section.count(),
         Payload::InstanceSection(section) => section.count(),
-        Payload::CoreTypeSection(section) => section.count(),
         Payload::ComponentInstanceSection(section) => section.count(),
         Payload::ComponentAliasSection(section) => section.count(),
-        Payload::ComponentTypeSection(section) => section.count(),
         _ => 1,
     }
 }
