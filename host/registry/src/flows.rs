@@ -29,6 +29,7 @@ impl Registry {
         precondition: Precondition,
     ) -> Result<StoredFlow, Problem> {
         access.require(Scope::Deploy)?;
+        self.0.folder.check_room()?;
         check_bytes("a flow", yaml.len(), MAX_YAML_BYTES)?;
         let uses: BTreeSet<String> = uses.iter().map(ToString::to_string).collect();
         if uses.len() > MAX_REFERENCES {

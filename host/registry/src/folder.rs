@@ -2,18 +2,19 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use lockgate_domain::{ErrorCode, Problem};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, fstatvfs};
 
 use crate::store::StoreError;
 
 /// The data directory, held by this process until it is dropped.
 pub(crate) struct DataFolder {
     root: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl DataFolder {
@@ -21,11 +22,16 @@ impl DataFolder {
     pub(crate) fn open(root: &Path) -> Result<Self, Problem> {
         make_folder(root)?;
         let lock = take_lock(&root.join("lock"))?;
-        let folder = Self { root: root.to_owned(), _lock: lock };
+        let folder = Self { root: root.to_owned(), lock };
         make_folder(&folder.components())?;
         make_folder(&folder.incoming())?;
         empty(&folder.incoming())?;
         Ok(folder)
+    }
+
+    /// Refuses a record that would take the last of the disk.
+    pub(crate) fn check_room(&self) -> Result<(), Problem> {
+        Reserve::OfRecords.check(&self.lock)
     }
 
     /// A file or folder directly in it.
@@ -41,6 +47,41 @@ impl DataFolder {
     /// Uploads in progress.
     pub(crate) fn incoming(&self) -> PathBuf {
         self.path("incoming")
+    }
+}
+
+/// Refuses to fill the last of a disk. Uploads leave more room than records do, and deletions find what those leave.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reserve {
+    /// What uploads leave: 64 MiB, of a small disk a twentieth.
+    OfUploads,
+    /// What secrets, flows and revisions leave: half of it.
+    OfRecords,
+}
+
+impl Reserve {
+    const MOST_BYTES: u64 = 64 << 20;
+
+    /// Asks the disk on which this file or folder is.
+    pub(crate) fn check(self, on: impl AsFd) -> Result<(), Problem> {
+        // A file system that cannot tell is trusted; writing to it fails when it is full.
+        let Ok(disk) = fstatvfs(on) else { return Ok(()) };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let most = (disk.f_blocks.saturating_mul(disk.f_frsize) / 20).min(Self::MOST_BYTES);
+        let reserve = match self {
+            Reserve::OfUploads => most,
+            Reserve::OfRecords => most / 2,
+        };
+        if free > reserve {
+            return Ok(());
+        }
+        tracing::error!(
+            free,
+            reserve,
+            "the disk of the data directory is nearly full; what needs room is refused"
+        );
+        Err(Problem::new(ErrorCode::Overloaded, "the host's disk is nearly full; nothing more is taken")
+            .with_hint("delete components that nothing uses, or ask the operator of the host for room"))
     }
 }
 

@@ -45,6 +45,7 @@ impl Registry {
         value: &str,
     ) -> Result<SecretEntry, Problem> {
         access.require(Scope::Deploy)?;
+        self.0.folder.check_room()?;
         check_bytes("a secret", value.len(), Vault::MAX_SECRET_BYTES)?;
         let (tenant, changed_at) = (access.tenant(), self.now());
         let sealed = STANDARD.encode(self.0.vault.seal(tenant, name, value.as_bytes())?);

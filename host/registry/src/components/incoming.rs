@@ -9,15 +9,12 @@ use std::path::{Path, PathBuf};
 use lockgate_domain::ids::fresh_hex_id;
 use lockgate_domain::{ErrorCode, LimitKind, Problem, TenantName};
 use parking_lot::Mutex;
-use rustix::fs::fstatvfs;
 
-use crate::folder;
+use crate::folder::{self, Reserve};
 use crate::store::StoreError;
 
 /// Uploads of one tenant at once.
 const MAX_UPLOADS: u32 = 256;
-/// Room on the disk that uploads leave to everything else, at most; of a small disk a twentieth.
-const MOST_RESERVE_BYTES: u64 = 64 << 20;
 /// The disk is asked for its room once per this many bytes.
 const ROOM_CHECK_BYTES: u64 = 4 << 20;
 
@@ -112,16 +109,7 @@ impl IncomingFile {
     }
 
     fn check_room(&self) -> Result<(), Problem> {
-        // A file system that cannot tell is trusted; writing to it fails when it is full.
-        let Ok(disk) = fstatvfs(&self.file) else { return Ok(()) };
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let reserve = (disk.f_blocks.saturating_mul(disk.f_frsize) / 20).min(MOST_RESERVE_BYTES);
-        if free > reserve {
-            return Ok(());
-        }
-        tracing::error!(free, reserve, "the disk of the data directory is nearly full; uploads are refused");
-        Err(Problem::new(ErrorCode::Overloaded, "the host's disk is nearly full; no upload is taken")
-            .with_hint("delete components that nothing uses, or ask the operator of the host for room"))
+        Reserve::OfUploads.check(&self.file)
     }
 }
 

@@ -81,6 +81,7 @@ impl Registry {
         options: &RevisionOptions,
     ) -> Result<CreatedRevision, Problem> {
         access.require(Scope::Deploy)?;
+        self.0.folder.check_room()?;
         let (tenant, mut draft) = (access.tenant(), self.draft(access, spec));
         draft.examples = examined.outcomes;
         draft.examined_with = examined.engine;

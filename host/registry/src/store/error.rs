@@ -46,6 +46,11 @@ impl StoreError {
         )
     }
 
+    /// Whether there is no room on the disk.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        matches!(self.io_kind(), Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    }
+
     fn io_kind(&self) -> Option<ErrorKind> {
         match self {
             Self::Database(redb::Error::Io(error)) => Some(error.kind()),
@@ -83,8 +88,7 @@ from_redb!(
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        let full = matches!(error.io_kind(), Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded));
-        if full {
+        if error.is_full_disk() {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the disk of the data directory is full"

@@ -1,7 +1,8 @@
 //! A redb database that goes on after the disk failed it.
 //!
 //! After an error of the disk redb refuses everything until it is opened again: that happens here, at the next use, so
-//! that a full disk is an answer and not the end of the process. Transactions never nest: opening again and compaction
+//! that a full disk is an answer and not the end of the process. After a full disk it is compacted too, so that deletions
+//! find room. Transactions never nest: opening again and compaction
 //! wait for those in progress and hold new ones back meanwhile.
 
 use std::fs;
@@ -20,6 +21,7 @@ pub(crate) struct LiveDatabase {
     cache_bytes: usize,
     database: RwLock<Option<Database>>,
     pub(super) broken: AtomicBool,
+    full: AtomicBool,
 }
 
 impl LiveDatabase {
@@ -32,7 +34,8 @@ impl LiveDatabase {
         }
         let database = builder.open(path)?;
         let database = RwLock::new(Some(database));
-        Ok(Self { path: path.to_owned(), cache_bytes, database, broken: AtomicBool::new(false) })
+        let (broken, full) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { path: path.to_owned(), cache_bytes, database, broken, full })
     }
 
     /// Does something with it; one call must not be made inside another.
@@ -56,6 +59,7 @@ impl LiveDatabase {
 
     fn note(&self, error: &StoreError) {
         if error.needs_reopening() {
+            self.full.store(error.is_full_disk(), Ordering::Release);
             self.broken.store(true, Ordering::Release);
         }
     }
@@ -67,7 +71,14 @@ impl LiveDatabase {
         let mut guard = self.database.write();
         if self.broken.load(Ordering::Acquire) {
             drop(guard.take());
-            *guard = Some(Builder::new().set_cache_size(self.cache_bytes).open(&self.path)?);
+            let open = || Builder::new().set_cache_size(self.cache_bytes).open(&self.path);
+            let mut database = open()?;
+            if self.full.swap(false, Ordering::AcqRel) && database.compact().is_err() {
+                // Not even that has room: then it can at least be read.
+                drop(database);
+                database = open()?;
+            }
+            *guard = Some(database);
             self.broken.store(false, Ordering::Release);
             tracing::warn!(path = %self.path.display(), "a database was opened again after an error of the disk");
         }
