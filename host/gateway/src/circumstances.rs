@@ -154,7 +154,8 @@ fn is_private(name: &str) -> bool {
             | "transfer-encoding"
             | "upgrade"
     ) || name.starts_with("grpc-")
-        || name.starts_with("lockgate-")
+        // What says which revision a caller stays with has to reach the executors' side.
+        || (name.starts_with("lockgate-") && name != "lockgate-sticky")
         || name.starts_with("sec-")
 }
 

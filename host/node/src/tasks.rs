@@ -9,12 +9,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// What a task is for.
+#[allow(dead_code, reason = "the sockets of a host with tenants follow")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TaskKind {
     /// accepts and serves connections
     Gateway,
     /// retires idle instances
     PoolSweeper,
+    /// serves the control API
+    Control,
+    /// writes what calls used
+    Ledger,
+    /// puts what executors keep on the disk
+    KeyValues,
+    /// runs and compares shadows
+    Shadows,
+    /// examines again after the engine has changed
+    Examiner,
 }
 
 /// What the end of a task means while nobody asked for it.
@@ -31,13 +42,21 @@ impl TaskKind {
         match self {
             TaskKind::Gateway => "gateway",
             TaskKind::PoolSweeper => "pool-sweeper",
+            TaskKind::Control => "control",
+            TaskKind::Ledger => "ledger",
+            TaskKind::KeyValues => "key-values",
+            TaskKind::Shadows => "shadows",
+            TaskKind::Examiner => "examiner",
         }
     }
 
     fn on_panic(self) -> OnPanic {
         match self {
-            TaskKind::Gateway => OnPanic::Drain,
-            TaskKind::PoolSweeper => OnPanic::Log,
+            // Usage that is never written is lost, so nothing more may be served.
+            TaskKind::Gateway | TaskKind::Control | TaskKind::Ledger => OnPanic::Drain,
+            TaskKind::PoolSweeper | TaskKind::KeyValues | TaskKind::Shadows | TaskKind::Examiner => {
+                OnPanic::Log
+            }
         }
     }
 }
@@ -82,8 +101,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_a_lost_gateway_drains_the_node() {
-        for (kind, drains) in [(TaskKind::Gateway, true), (TaskKind::PoolSweeper, false)] {
+    async fn only_what_the_node_cannot_do_without_drains_it() {
+        for (kind, drains) in [
+            (TaskKind::Gateway, true),
+            (TaskKind::Control, true),
+            (TaskKind::Ledger, true),
+            (TaskKind::PoolSweeper, false),
+            (TaskKind::Shadows, false),
+        ] {
             let drain = CancellationToken::new();
             let tasks = Tasks::new(drain.clone());
             tasks.spawn(kind, async { panic!("on purpose") });

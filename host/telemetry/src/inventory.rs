@@ -47,6 +47,8 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 const NONE: &[&str] = &[];
 const EXECUTOR: &[&str] = &["executor"];
 const GUEST: &[&str] = &["executor", "name"];
+const TENANT: &[&str] = &["tenant"];
+const TENANT_EXECUTOR: &[&str] = &["tenant", "executor"];
 
 /// The gateway: requests admitted and not answered.
 pub const REQUESTS_IN_FLIGHT: Metric =
@@ -142,6 +144,51 @@ pub const STORED_EXECUTORS: Metric = gauge("lockgate_executors", NONE, "Executor
 /// The registry: flows.
 pub const STORED_FLOWS: Metric = gauge("lockgate_flows", NONE, "Flows of all tenants.");
 
+/// A host with tenants: revisions whose code is in memory.
+pub const RESIDENT: Metric = gauge("lockgate_resident", NONE, "Revisions whose code is in memory.");
+/// A host with tenants: code that came into memory.
+pub const OPENED: Metric =
+    counter("lockgate_opened_total", NONE, "How often the code of a revision came into memory.");
+/// A host with tenants: code that left memory.
+pub const EVICTED: Metric =
+    counter("lockgate_evicted_total", NONE, "How often the code of a revision left memory because nobody used it.");
+/// A tenant: requests in progress.
+pub const TENANT_REQUESTS: Metric =
+    gauge("lockgate_tenant_requests_in_flight", TENANT, "Requests of the tenant that are worked on.");
+/// A tenant's executor: calls that reached a guest.
+pub const TENANT_CALLS: Metric =
+    counter("lockgate_tenant_calls_total", TENANT_EXECUTOR, "Calls of the tenant's executor that reached a guest.");
+/// A tenant's executor: calls that cost an instance.
+pub const TENANT_TRAPS: Metric = counter(
+    "lockgate_tenant_traps_total",
+    TENANT_EXECUTOR,
+    "Calls of the tenant's executor after which the instance was thrown away.",
+);
+/// A tenant's executor: calls that found no instance.
+pub const TENANT_SHED: Metric = counter(
+    "lockgate_tenant_shed_total",
+    TENANT_EXECUTOR,
+    "Calls of the tenant's executor refused because no instance came free.",
+);
+/// A tenant's executor: fuel.
+pub const TENANT_FUEL: Metric = counter(
+    "lockgate_tenant_fuel_total",
+    TENANT_EXECUTOR,
+    "Fuel burned by calls of the tenant's executor that ended well.",
+);
+/// A tenant's executor: instances there are.
+pub const TENANT_INSTANCES: Metric = gauge(
+    "lockgate_tenant_instances",
+    TENANT_EXECUTOR,
+    "Instances of the tenant's executor that exist or are being built.",
+);
+/// A tenant's executor: the queue.
+pub const TENANT_WAITING: Metric = gauge(
+    "lockgate_tenant_waiting",
+    TENANT_EXECUTOR,
+    "Calls of the tenant's executor that wait for an instance.",
+);
+
 /// All metrics, in the order of the page and of the reference.
 pub const METRICS: &[Metric] = &[
     REQUESTS_IN_FLIGHT,
@@ -171,6 +218,16 @@ pub const METRICS: &[Metric] = &[
     STORED_BYTES,
     STORED_EXECUTORS,
     STORED_FLOWS,
+    RESIDENT,
+    OPENED,
+    EVICTED,
+    TENANT_REQUESTS,
+    TENANT_CALLS,
+    TENANT_TRAPS,
+    TENANT_SHED,
+    TENANT_FUEL,
+    TENANT_INSTANCES,
+    TENANT_WAITING,
 ];
 
 #[cfg(test)]

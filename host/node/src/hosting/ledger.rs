@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lockgate_domain::usage::UsageRecord;
 use lockgate_domain::{ExecutorName, Problem, TenantName, Timestamp, Usage};
+use lockgate_registry::{Registry, UsageSample};
 use lockgate_runtime::CallMeter;
 use parking_lot::Mutex;
 
@@ -21,10 +21,16 @@ use super::quota::TenantQuota;
 const MOST_HOURS: usize = 48;
 const HOUR_MS: u64 = 3_600_000;
 
-/// Where usage goes. The registry in a host, a list in tests.
+/// Where usage goes: the registry in a host, a list in tests.
 pub(crate) trait UsageSink {
-    /// Adds these records to what is there, all or nothing.
-    fn add(&self, tenant: &TenantName, records: &[UsageRecord]) -> Result<(), Problem>;
+    /// Adds these to what is there, all or nothing.
+    fn add(&self, samples: &[UsageSample]) -> Result<(), Problem>;
+}
+
+impl UsageSink for Registry {
+    fn add(&self, samples: &[UsageSample]) -> Result<(), Problem> {
+        self.add_usage(samples)
+    }
 }
 
 /// All meters of a host. Cheap to clone; all clones are the same ledger.
@@ -72,31 +78,30 @@ impl Ledger {
         Arc::new(ExecutorMeter { page, quota, clock })
     }
 
-    /// Writes what was recorded so far. Blocks while the registry writes. What one tenant's write fails with does not
-    /// keep the others from theirs; the first problem is returned.
+    /// Writes what was recorded so far. Blocks while the registry writes.
     pub(crate) fn settle(&self, sink: &dyn UsageSink) -> Result<(), Problem> {
         let _turn = self.0.settling.lock();
-        let mut by_tenant: BTreeMap<TenantName, Vec<(Arc<LedgerPage>, UsageRecord)>> = BTreeMap::new();
+        let mut taken = Vec::new();
         for ((tenant, executor), page) in self.0.pages.lock().iter() {
             let hours = std::mem::take(&mut *page.0.lock());
-            let records = hours
-                .into_iter()
-                .map(|(hour, usage)| (page.clone(), UsageRecord { executor: executor.clone(), hour, usage }));
-            let records: Vec<_> = records.collect();
-            if !records.is_empty() {
-                by_tenant.entry(tenant.clone()).or_default().extend(records);
-            }
+            taken.extend(hours.into_iter().map(|(at, usage)| {
+                let sample = UsageSample { tenant: tenant.clone(), executor: executor.clone(), at, usage };
+                (page.clone(), sample)
+            }));
         }
-        let mut first = Ok(());
-        for (tenant, waiting) in by_tenant {
-            let records: Vec<UsageRecord> = waiting.iter().map(|(_, record)| record.clone()).collect();
-            if let Err(problem) = sink.add(&tenant, &records) {
-                waiting.into_iter().for_each(|(page, record)| page.put_back(record.hour, record.usage));
-                first = first.and(Err(problem));
-            }
+        if taken.is_empty() {
+            self.forget_unused();
+            return Ok(());
         }
+        let (pages, samples): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
+        let written = sink.add(&samples);
+        if written.is_err() {
+            let kept = pages.iter().zip(&samples);
+            kept.for_each(|(page, sample)| page.put_back(sample.at, sample.usage));
+        }
+        drop(pages);
         self.forget_unused();
-        first
+        written
     }
 
     /// Drops pages that hold nothing and that no meter can write to any more.

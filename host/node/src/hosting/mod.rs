@@ -3,15 +3,36 @@
 //! Everything that a registry holds becomes traffic here, and everything that the control API asks of traffic is
 //! answered here. Pure hearts ([`choice`], [`compare`], [`verdict`], [`quota`], [`golden`]) decide; the rest holds
 //! state and carries their decisions out.
-#![allow(dead_code, reason = "the parts are landed before what uses them")]
+#![allow(dead_code, reason = "the sockets that use it follow")]
 
+mod capsules;
 mod choice;
 mod clock;
 mod compare;
+mod door;
+mod flows;
 mod golden;
+mod ground;
+mod lane;
 mod ledger;
+mod numbers;
 mod options;
+mod parts;
+mod pending;
+mod platform;
 mod quota;
+mod reexamine;
+mod referee;
+mod residents;
+mod secrets;
+mod shadow;
+mod tenant;
+mod traffic;
+mod trial;
+mod validator;
 mod verdict;
 
 pub use self::options::HostOptions;
+
+#[cfg(test)]
+mod tests;

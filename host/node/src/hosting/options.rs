@@ -25,6 +25,8 @@ pub struct HostOptions {
     pub compiler: Option<CompilerCommand>,
     /// Bytes of compiled code kept on disk.
     pub cache_bytes: u64,
+    /// Largest component in bytes.
+    pub max_component_bytes: u64,
     /// Most instances of all executors at once.
     pub max_instances: u32,
     /// The key of the secrets, unless it is the one in the data directory.
@@ -57,6 +59,7 @@ impl HostOptions {
             dev: false,
             compiler: None,
             cache_bytes: 4 << 30,
+            max_component_bytes: 64 << 20,
             max_instances: 1024,
             vault_key_file: None,
             tokens: None,

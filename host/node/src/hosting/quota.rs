@@ -132,6 +132,14 @@ impl TenantQuota {
         Err(self.refuse(LimitKind::Egress, limit, state.month.ends_in_ms(now)))
     }
 
+    /// The month, and the bytes of HTTP that are left in it.
+    pub(crate) fn egress_left(&self, now: Timestamp) -> (Timestamp, u64) {
+        let mut state = self.state.lock();
+        state.month.turn(now);
+        let limit = state.settings.quota.egress_bytes_per_month;
+        (state.month.begin, limit.saturating_sub(state.month.egress_bytes))
+    }
+
     /// Debits what a call used.
     pub(crate) fn debit(&self, now: Timestamp, usage: &Usage) {
         let mut state = self.state.lock();

@@ -1,0 +1,45 @@
+//! What the serving side adds to the control API's page at `/metrics`: tenants, and the pools that are in memory.
+//!
+//! Series are bounded by the tenants there are and by the revisions that may be resident; guests' own metrics are not
+//! here, because tenants read none of this page. The data plane's page, which anybody may read, names no tenant.
+
+use std::sync::Arc;
+
+use lockgate_telemetry::inventory::{
+    EVICTED, OPENED, RESIDENT, TENANT_CALLS, TENANT_FUEL, TENANT_INSTANCES, TENANT_REQUESTS, TENANT_SHED,
+    TENANT_TRAPS, TENANT_WAITING,
+};
+use lockgate_telemetry::page::Page;
+
+use super::platform::Platform;
+
+/// Reads everything, each time it is asked.
+pub(crate) fn source(platform: Arc<Platform>) -> Arc<dyn Fn(&mut Page) + Send + Sync> {
+    Arc::new(move |page| add(&platform, page))
+}
+
+fn add(platform: &Platform, page: &mut Page) {
+    let residents = &platform.ground.residents;
+    let lanes = residents.alive();
+    let (opened, evicted) = residents.counts();
+    page.add(&RESIDENT, &[], lanes.len() as f64);
+    page.add(&OPENED, &[], opened as f64);
+    page.add(&EVICTED, &[], evicted as f64);
+    for serving in platform.tenants() {
+        let in_progress = serving.owner.quota.in_progress();
+        page.add(&TENANT_REQUESTS, &[serving.owner.name.as_str()], in_progress.into());
+    }
+    for lane in lanes {
+        let (labels, stats) = ([lane.owner().name.as_str(), lane.executor().as_str()], lane.stats());
+        for (metric, value) in [
+            (&TENANT_CALLS, stats.calls),
+            (&TENANT_TRAPS, stats.traps),
+            (&TENANT_SHED, stats.shed),
+            (&TENANT_FUEL, stats.fuel),
+            (&TENANT_INSTANCES, stats.live.into()),
+            (&TENANT_WAITING, stats.waiting.into()),
+        ] {
+            page.add(metric, &labels, value as f64);
+        }
+    }
+}
