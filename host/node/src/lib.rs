@@ -17,7 +17,7 @@ mod tasks;
 pub use crate::adapters::PoolExecutor;
 pub use crate::adapters::draft;
 pub use crate::deploy::{DeployError, Deployment, FlowSource, Stage, StageEvent};
-pub use crate::hosting::HostOptions;
+pub use crate::hosting::{Host, HostOptions};
 pub use crate::inspect::{Inspection, Interface};
 pub use crate::node::{Node, NodeOptions};
 pub use crate::serving::{Ended, Serving};

@@ -40,6 +40,7 @@ pub(crate) fn open(options: &HostOptions, draining: CancellationToken) -> Result
         max_instances: options.max_instances,
         max_component_bytes: options.max_component_bytes,
         compiler: options.compiler.clone(),
+        ..RuntimeOptions::default()
     })?;
     let tokens = options.tokens.clone().map(JwtVerifier::open).transpose()?;
     let authenticator = Authenticator::new(registry.key_book(), tokens.map(Arc::new));

@@ -1,6 +1,7 @@
 //! The serving side as a whole, over real sockets, a real registry and real components, in one process.
 
 mod guest;
+mod process;
 mod stand;
 
 use std::collections::BTreeSet;

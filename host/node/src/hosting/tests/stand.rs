@@ -178,12 +178,8 @@ impl Stand {
         self.client.send(http::Method::POST, &url, headers, body.into()).await
     }
 
-    pub(super) fn key(&self, tenant: &str) -> String {
+    fn key(&self, tenant: &str) -> String {
         self.keys.get(&tenant.parse().unwrap()).cloned().unwrap_or_default()
-    }
-
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
     }
 }
 
