@@ -150,14 +150,29 @@ pub const RESIDENT: Metric = gauge("lockgate_resident", NONE, "Revisions whose c
 pub const OPENED: Metric =
     counter("lockgate_opened_total", NONE, "How often the code of a revision came into memory.");
 /// A host with tenants: code that left memory.
-pub const EVICTED: Metric =
-    counter("lockgate_evicted_total", NONE, "How often the code of a revision left memory because nobody used it.");
+pub const EVICTED: Metric = counter(
+    "lockgate_evicted_total",
+    NONE,
+    "How often the code of a revision left memory because nobody used it.",
+);
 /// A tenant: requests in progress.
 pub const TENANT_REQUESTS: Metric =
     gauge("lockgate_tenant_requests_in_flight", TENANT, "Requests of the tenant that are worked on.");
+/// A tenant: memory of its instances.
+pub const TENANT_MEMORY: Metric =
+    gauge("lockgate_tenant_memory_bytes", TENANT, "Bytes of linear memory of the tenant's live instances.");
+/// A tenant: time that its guests computed.
+pub const TENANT_PROCESSOR: Metric = counter(
+    "lockgate_tenant_processor_seconds_total",
+    TENANT,
+    "Seconds that the tenant's guests computed, on all cores together.",
+);
 /// A tenant's executor: calls that reached a guest.
-pub const TENANT_CALLS: Metric =
-    counter("lockgate_tenant_calls_total", TENANT_EXECUTOR, "Calls of the tenant's executor that reached a guest.");
+pub const TENANT_CALLS: Metric = counter(
+    "lockgate_tenant_calls_total",
+    TENANT_EXECUTOR,
+    "Calls of the tenant's executor that reached a guest.",
+);
 /// A tenant's executor: calls that cost an instance.
 pub const TENANT_TRAPS: Metric = counter(
     "lockgate_tenant_traps_total",
@@ -222,6 +237,8 @@ pub const METRICS: &[Metric] = &[
     OPENED,
     EVICTED,
     TENANT_REQUESTS,
+    TENANT_MEMORY,
+    TENANT_PROCESSOR,
     TENANT_CALLS,
     TENANT_TRAPS,
     TENANT_SHED,

@@ -115,6 +115,15 @@ impl CapsuleStore {
         }
     }
 
+    /// Removes all of a tenant. Blocks on the disk.
+    pub(crate) fn forget(&self, tenant: &TenantName) -> Result<(), Problem> {
+        let _turn = self.writing.lock();
+        match fs::remove_dir_all(self.of_tenant(tenant)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault("removed", &error)),
+            _ => Ok(()),
+        }
+    }
+
     fn of_tenant(&self, tenant: &TenantName) -> PathBuf {
         self.folder.join(tenant.as_str())
     }
@@ -214,6 +223,10 @@ mod tests {
         assert_eq!(store.read(&acme, "second").unwrap().as_deref(), Some(&b"{22}"[..]));
         assert_eq!(store.read(&beta, "second").unwrap(), None);
         assert_eq!(store.list(&beta).unwrap(), []);
+        store.forget(&beta).unwrap();
+        store.forget(&acme).unwrap();
+        assert_eq!(store.list(&acme).unwrap(), []);
+        assert_eq!(store.read(&acme, "second").unwrap(), None);
     }
 
     #[test]

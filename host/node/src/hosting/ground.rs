@@ -39,6 +39,8 @@ pub(crate) struct Ground {
 /// One tenant's part of them. Cheap to share.
 pub(crate) struct Owner {
     pub(crate) name: TenantName,
+    /// Tells a tenant from one of the same name that was before it.
+    pub(crate) created_at: Timestamp,
     pub(crate) quota: Arc<TenantQuota>,
     pub(crate) share: TenantShare,
     pub(crate) egress: EgressAllowance,
@@ -116,6 +118,7 @@ impl Owner {
         let quota = TenantQuota::new(tenant.name.clone(), tenant.settings.clone(), month);
         let owner = Self {
             name: tenant.name.clone(),
+            created_at: tenant.created_at,
             quota: Arc::new(quota),
             share: TenantShare::new(tenant.name.clone()),
             egress: EgressAllowance::default(),

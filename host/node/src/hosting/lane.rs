@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::pending::MemoryStore;
 use arc_swap::ArcSwapOption;
-use lockgate_domain::hosting::{CapsulePolicy, Revision, RevisionNumber, Scale, StoredComponent};
+use lockgate_domain::hosting::{CapsulePolicy, Revision, RevisionNumber, Scale};
 use lockgate_domain::spec::{InstanceMode, PoolOptions, PoolSpec};
 use lockgate_domain::{ErrorCode, ExecutorName, LimitKind, Manifest, Problem, Timestamp};
 use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply};
@@ -61,8 +61,8 @@ pub(crate) struct Lane {
     owner: Arc<Owner>,
     executor: ExecutorName,
     key: LaneKey,
+    /// without its examples, which traffic has no use for
     revision: Revision,
-    component: StoredComponent,
     manifest: Arc<Manifest>,
     options: PoolOptions,
     warm: ArcSwapOption<Warm>,
@@ -87,10 +87,14 @@ impl Lane {
         owner: &Arc<Owner>,
         executor: &ExecutorName,
         key: LaneKey,
-        revision: Revision,
+        mut revision: Revision,
     ) -> Result<Arc<Self>, Problem> {
         let component = ground.component(&owner.name, &revision)?;
-        let manifest = Arc::new(component.report.manifest.clone());
+        // A deployed executor that nobody calls should cost no more than this.
+        let manifest = Manifest { examples: Vec::new(), ..component.report.manifest };
+        let manifest = Arc::new(manifest);
+        revision.spec.examples = Vec::new();
+        revision.examples = Vec::new();
         let options = pool_options(&key, manifest.stateful, ground.cores);
         Ok(Arc::new(Self {
             ground: ground.clone(),
@@ -98,7 +102,6 @@ impl Lane {
             executor: executor.clone(),
             key,
             revision,
-            component,
             manifest,
             options,
             warm: ArcSwapOption::empty(),
@@ -187,8 +190,9 @@ impl Lane {
         let named = |problem: Problem| problem.with_executor(&self.executor);
         let configuration = self.filled().map_err(named)?;
         let access = ground.access(&owner.name);
-        let known = KnownComponent::from(&self.component);
-        let path = ground.registry.component_path(&access, self.component.digest).map_err(named)?;
+        let stored = ground.component(&owner.name, &self.revision).map_err(named)?;
+        let known = KnownComponent::from(&stored);
+        let path = ground.registry.component_path(&access, stored.digest).map_err(named)?;
         let component = ground.runtime.open(&known, || std::fs::read(path)).map_err(named)?;
         let spec = &self.revision.spec;
         let key_value = spec.capabilities.key_value.map(|_| match self.key.role {

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use lockgate_telemetry::inventory::{
-    EVICTED, OPENED, RESIDENT, TENANT_CALLS, TENANT_FUEL, TENANT_INSTANCES, TENANT_REQUESTS, TENANT_SHED,
-    TENANT_TRAPS, TENANT_WAITING,
+    EVICTED, OPENED, RESIDENT, TENANT_CALLS, TENANT_FUEL, TENANT_INSTANCES, TENANT_MEMORY, TENANT_PROCESSOR,
+    TENANT_REQUESTS, TENANT_SHED, TENANT_TRAPS, TENANT_WAITING,
 };
 use lockgate_telemetry::page::Page;
 
@@ -26,8 +26,11 @@ fn add(platform: &Platform, page: &mut Page) {
     page.add(&OPENED, &[], opened as f64);
     page.add(&EVICTED, &[], evicted as f64);
     for serving in platform.tenants() {
-        let in_progress = serving.owner.quota.in_progress();
-        page.add(&TENANT_REQUESTS, &[serving.owner.name.as_str()], in_progress.into());
+        let owner = &serving.owner;
+        let tenant = [owner.name.as_str()];
+        page.add(&TENANT_REQUESTS, &tenant, owner.quota.in_progress().into());
+        page.add(&TENANT_MEMORY, &tenant, owner.share.memory_used() as f64);
+        page.add(&TENANT_PROCESSOR, &tenant, owner.share.processor_time().as_secs_f64());
     }
     for lane in lanes {
         let (labels, stats) = ([lane.owner().name.as_str(), lane.executor().as_str()], lane.stats());

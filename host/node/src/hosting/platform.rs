@@ -76,10 +76,10 @@ impl Platform {
     async fn apply_tenant(&self, name: &TenantName) -> Result<(), Problem> {
         let _turn = self.changing.lock().await;
         match (self.ground.registry.tenant(name), self.tenant(name)) {
-            (Some(tenant), Some(serving)) => {
+            (Some(tenant), Some(serving)) if serving.owner.created_at == tenant.created_at => {
                 serving.owner.change(&tenant.settings, self.ground.clock.now());
             }
-            (Some(tenant), None) => {
+            (Some(tenant), _) => {
                 let ground = self.ground.clone();
                 let serving = blocking(move || TenantServing::load(&ground, &tenant)).await?;
                 self.tenants.rcu(|tenants| {
@@ -94,6 +94,8 @@ impl Platform {
                     tenants.remove(name);
                     tenants
                 });
+                let (ground, name) = (self.ground.clone(), name.clone());
+                blocking(move || ground.capsules.forget(&name)).await?;
             }
         }
         Ok(())

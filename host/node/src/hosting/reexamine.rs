@@ -1,6 +1,7 @@
-//! After the engine has changed: components are examined again, and the examples of their revisions run again.
+//! What a start leaves to the background: warming what is kept warm; and, after the engine has changed, everything again.
 //!
-//! One at a time, in the background, while traffic is served: what has not been looked at yet is compiled again by its
+//! Components that another engine examined are examined again, and the examples of their revisions run again: one at a
+//! time, in the background, while traffic is served: what has not been looked at yet is compiled again by its
 //! first call, from the same bytes. Nothing is taken out of traffic here: what fails stands in the revision's outcomes,
 //! in the audit under `host:engine` and in the log, and a person decides.
 
@@ -22,7 +23,20 @@ pub(crate) async fn run(platform: Arc<Platform>, ended: CancellationToken) {
     tokio::select! {
         biased;
         () = ended.cancelled() => {}
-        () = examine_all(&platform) => {}
+        () = async {
+            warm_all(&platform).await;
+            examine_all(&platform).await;
+        } => {}
+    }
+}
+
+/// Builds the instances that `scale.min` and stateful executors keep. One that does not come up is tried again by its
+/// first call.
+async fn warm_all(platform: &Arc<Platform>) {
+    for lane in platform.tenants().iter().flat_map(|serving| serving.pinned_lanes()) {
+        if let Err(problem) = lane.prepare().await {
+            tracing::warn!(tenant = %lane.owner().name, executor = %lane.executor(), %problem, "not warm after the start");
+        }
     }
 }
 

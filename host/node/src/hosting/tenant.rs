@@ -109,6 +109,16 @@ impl TenantServing {
         served.flat_map(|(_, served)| served.slot.traffic().lanes().cloned().collect::<Vec<_>>()).collect()
     }
 
+    /// Lanes that are kept warm.
+    pub(crate) fn pinned_lanes(&self) -> Vec<Arc<Lane>> {
+        let table = self.table.load();
+        let lanes = table.executors.values().flat_map(|served| {
+            let traffic = served.slot.traffic();
+            traffic.lanes().filter(|lane| lane.is_pinned()).cloned().collect::<Vec<_>>()
+        });
+        lanes.collect()
+    }
+
     /// The slot of a reference that is in the table.
     pub(crate) fn slot(&self, reference: &ExecutorReference) -> Option<Arc<ExecutorSlot>> {
         self.table.load().executors.get(reference).map(|served| served.slot.clone())
@@ -167,8 +177,10 @@ fn deployed(executor: &ExecutorName) -> ExecutorReference {
     ExecutorReference { executor: executor.clone(), target: None }
 }
 
+const FLOW_KEY: &str = "flow ";
+
 fn flow_key(name: &FlowName) -> String {
-    format!("flow {name}")
+    format!("{FLOW_KEY}{name}")
 }
 
 fn executor_key(name: &ExecutorName) -> String {
@@ -252,13 +264,34 @@ impl TenantServing {
                 table
             });
         }
+        if !built.gone.is_empty() {
+            self.reports.lock().remove(executor);
+        }
+        self.heal_flows().await;
         Ok(())
+    }
+
+    /// Flows that could not be served may be now that an executor is there. Called while `changing` is held.
+    async fn heal_flows(self: &Arc<Self>) {
+        let broken: Vec<FlowName> = {
+            let table = self.table.load();
+            table.faults.keys().filter_map(|key| key.strip_prefix(FLOW_KEY)?.parse().ok()).collect()
+        };
+        for name in broken {
+            if let Err(problem) = self.follow_flow(name.clone()).await {
+                tracing::debug!(tenant = %self.owner.name, flow = %name, %problem, "still cannot be served");
+            }
+        }
     }
 
     /// Makes traffic follow what the registry has of a flow.
     pub(crate) async fn apply_flow(self: &Arc<Self>, name: &FlowName) -> Result<(), Problem> {
         let _turn = self.changing.lock().await;
-        let (serving, name) = (self.clone(), name.clone());
+        self.follow_flow(name.clone()).await
+    }
+
+    async fn follow_flow(self: &Arc<Self>, name: FlowName) -> Result<(), Problem> {
+        let serving = self.clone();
         blocking(move || {
             let mut table = Table::clone(&serving.table.load());
             let before: Vec<ExecutorReference> = table.executors.keys().cloned().collect();
