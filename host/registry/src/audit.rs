@@ -125,7 +125,8 @@ impl Registry {
 
 impl AuditDraft {
     fn cut(mut self) -> Self {
-        for field in [&mut self.principal, &mut self.action, &mut self.object, &mut self.request_id] {
+        let fields = [&mut self.principal, &mut self.action, &mut self.object, &mut self.request_id];
+        for field in fields.into_iter().chain(self.error.as_mut()) {
             let end = field.floor_char_boundary(MAX_FIELD_BYTES);
             field.truncate(end);
         }

@@ -249,3 +249,39 @@ fn a_forced_end_of_a_tenant_takes_its_files() {
     assert_eq!(files(&fixture, "components"), 1);
     assert!(fixture.registry.begin_upload(&acme()).is_err());
 }
+
+#[test]
+fn one_tenants_upload_and_anothers_deletion_never_meet() {
+    let fixture = Fixture::new();
+    thread::scope(|scope| {
+        for access in [acme(), other()] {
+            let fixture = &fixture;
+            scope.spawn(move || {
+                for _ in 0..40 {
+                    let (digest, arrival) = fixture.upload(&access, b"contended").unwrap();
+                    assert_eq!(arrival, Arrival::Created);
+                    let (mut file, _) = fixture.registry.component_content(&access, digest).unwrap();
+                    let mut text = String::new();
+                    std::io::Read::read_to_string(&mut file, &mut text).unwrap();
+                    assert_eq!(text, "contended");
+                    fixture.registry.delete_component(&access, digest).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!((files(&fixture, "components"), files(&fixture, "incoming")), (0, 0));
+}
+
+#[test]
+fn a_verdict_lives_while_somebody_waits_for_it() {
+    let flights = Flights::default();
+    let digest = digest_of(b"bad");
+    let (first, second) = (flights.join(digest), flights.join(digest));
+    assert!(first.turn().is_none());
+    *first.turn() = Some(Err(Problem::new(ErrorCode::InvalidComponent, "it is bad")));
+    drop(first);
+    assert_eq!(second.turn().as_ref().unwrap().as_ref().unwrap_err().message(), "it is bad");
+    assert!(flights.join(digest_of(b"other")).turn().is_none());
+    drop(second);
+    assert!(flights.join(digest).turn().is_none());
+}

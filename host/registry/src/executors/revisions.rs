@@ -25,8 +25,10 @@ use crate::store::{RowKey, Source, StoreError, Tally, table};
 
 /// Bytes that a revision counts for beside its own JSON: its keys in the tables.
 pub(super) const ROW_BYTES: i64 = 256;
-/// Longest reason of a refusal.
+/// Longest reason of a refusal, and longest difference of an example.
 const MAX_REASON_BYTES: usize = 4 << 10;
+/// Outcomes of one revision: its own examples and those of its component's manifest.
+const MAX_OUTCOMES: usize = rules::MAX_EXAMPLES + lockgate_domain::Manifest::MAX_EXAMPLES;
 
 /// What happens together with a new revision.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +85,7 @@ impl Registry {
         access.require(Scope::Deploy)?;
         self.0.folder.check_room()?;
         let (tenant, mut draft) = (access.tenant(), self.draft(access, spec));
+        let examined = examined.cut();
         draft.examples = examined.outcomes;
         draft.examined_with = examined.engine;
         self.0.store.write(|transaction| {
@@ -193,6 +196,7 @@ impl Registry {
         examined: Examined,
     ) -> Result<Revision, Problem> {
         access.require(Scope::Deploy)?;
+        let examined = examined.cut();
         self.change_revision(access, executor, number, |_, revision| {
             revision.examples = examined.outcomes;
             revision.examined_with = examined.engine;
@@ -241,6 +245,17 @@ pub struct Examined {
     pub outcomes: Vec<ExampleOutcome>,
     /// The engine.
     pub engine: String,
+}
+
+impl Examined {
+    /// Differences are words of a stranger's code: cut, so that a revision stays small.
+    fn cut(mut self) -> Self {
+        self.outcomes.truncate(MAX_OUTCOMES);
+        for difference in self.outcomes.iter_mut().filter_map(|outcome| outcome.difference.as_mut()) {
+            difference.truncate(difference.floor_char_boundary(MAX_REASON_BYTES));
+        }
+        self
+    }
 }
 
 /// A revision that may be kept.

@@ -202,11 +202,13 @@ fn what_traffic_reaches_cannot_be_refused() {
         told(registry.roll_back(&acme(), &shout(), &tag("latest"), Precondition::Any))
             .starts_with("conflict")
     );
-    let examined = Examined { outcomes: vec![], engine: "engine 2".into() };
-    assert_eq!(
-        registry.put_examples(&acme(), &shout(), number(2), examined).unwrap().examined_with,
-        "engine 2"
-    );
+    let outcome = json!({ "endpoint": "/x", "fuel": 1, "difference": "é".repeat(4000) });
+    let outcomes = vec![serde_json::from_value(outcome).unwrap(); 200];
+    let examined = Examined { outcomes, engine: "engine 2".into() };
+    registry.put_examples(&acme(), &shout(), number(2), examined).unwrap();
+    let kept = registry.revision(&acme(), &shout(), number(2)).unwrap();
+    let difference = kept.examples[0].difference.as_ref().unwrap();
+    assert_eq!((kept.examined_with.as_str(), kept.examples.len(), difference.len()), ("engine 2", 128, 4096));
 }
 
 #[test]
