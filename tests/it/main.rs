@@ -11,6 +11,7 @@ mod examples;
 mod grpc;
 mod isolation;
 mod jina;
+mod kill;
 mod lifecycle;
 mod metrics;
 mod new;
