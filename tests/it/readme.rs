@@ -1,14 +1,16 @@
 //! What READMEs show is what happens: every `console` block is typed, and the answer compared with what stands below it.
 //!
-//! An `up` line starts the flow that the commands after it are sent to. Ids, times and ports differ from run to run and are
-//! masked; all else must be equal to the letter.
+//! An `up` line starts the flow that the commands after it are sent to, a `serve` line a host with tenants; then one shell
+//! types all commands, in an empty folder, so that what it is told to remember stays. What differs from run to run (ids,
+//! times, ports, digests, sizes, fuel) is masked; all else must be equal to the letter.
 
 use std::path::Path;
 use std::process::Stdio;
 
 use lockgate_testkit::host::HostOptions;
-use lockgate_testkit::{RunningHost, fixtures, repository};
-use tokio::process::Command;
+use lockgate_testkit::{RunningHost, RunningServe, ServeOptions, fixtures, repository};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::support::BINARY;
 
@@ -17,6 +19,8 @@ use crate::support::BINARY;
 enum Step {
     /// Serve this flow.
     Up(String),
+    /// Serve tenants, with these further words.
+    Serve(Vec<String>),
     /// Type the command and see the output.
     Shown { command: String, output: String },
 }
@@ -26,19 +30,97 @@ async fn check(readme: &str) {
     tokio::task::spawn_blocking(|| fixtures::component("chunker")).await.unwrap();
     let (mut host, mut shown) = (None, 0);
     for step in steps(&text) {
-        match (step, &host) {
-            (Step::Up(flow), _) => {
-                host = Some(HostOptions::flow_file(BINARY, repository().join(flow)).start().await);
+        let (command, output) = match step {
+            Step::Up(flow) => {
+                let options = HostOptions::flow_file(BINARY, repository().join(flow));
+                host = Some(Stage::Flow(Box::new(options.start().await)));
+                continue;
             }
-            (Step::Shown { command, output }, Some(host)) => {
+            Step::Serve(words) => {
+                let options =
+                    words.iter().fold(ServeOptions::new(BINARY), |options, word| options.word(word));
+                host = Some(Stage::Tenants(Box::new(Session::begin(options.start().await))));
+                continue;
+            }
+            Step::Shown { command, output } => (command, output),
+        };
+        shown += 1;
+        match &mut host {
+            Some(Stage::Flow(host)) => {
                 let printed = run(host, &command).await;
                 assert_eq!(mask(&printed), mask(&output), "{readme}: $ {command}\n{}", host.logs());
-                shown += 1;
             }
-            (Step::Shown { command, .. }, None) => panic!("{readme} shows {command:?} before any flow is up"),
+            Some(Stage::Tenants(session)) => {
+                let printed = session.run(&command).await;
+                let logs = session.host.logs();
+                assert_eq!(
+                    mask_more(&printed),
+                    mask_more(&output),
+                    "{readme}: $ {command}\n{printed}\n{logs}"
+                );
+            }
+            None => panic!("{readme} shows {command:?} before anything serves"),
         }
     }
     assert!(shown > 0, "{readme} shows no command");
+}
+
+/// What the commands of a README are sent to.
+enum Stage {
+    Flow(Box<RunningHost>),
+    Tenants(Box<Session>),
+}
+
+/// A shell in the folder of a host with tenants; it remembers variables and folders from command to command.
+struct Session {
+    host: RunningServe,
+    shell: Child,
+    words: ChildStdin,
+    printed: BufReader<ChildStdout>,
+}
+
+/// Ends what a command printed.
+const END: &str = "-- end of a command --";
+
+impl Session {
+    fn begin(host: RunningServe) -> Self {
+        let tools = host.folder().join("bin");
+        std::fs::create_dir_all(&tools).unwrap();
+        std::os::unix::fs::symlink(BINARY, tools.join("lockgate")).unwrap();
+        let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());
+        let mut shell = lockgate_testkit::host::lockgate(Path::new("sh"))
+            .current_dir(host.folder())
+            .env("PATH", path)
+            .env("XDG_CONFIG_HOME", host.folder().join("config"))
+            .env("LOCKGATE_URL", host.control_url(""))
+            .env("LOCKGATE_CALL_URL", format!("grpc://{}", host.data_address()))
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let (words, printed) = (shell.stdin.take().unwrap(), BufReader::new(shell.stdout.take().unwrap()));
+        Self { host, shell, words, printed }
+    }
+
+    /// Types a command and reads all that it prints.
+    async fn run(&mut self, command: &str) -> String {
+        let command = command.replace("127.0.0.1:8080", &self.host.data_address().to_string());
+        // The braces keep variables in this shell; the commands do not read what the shell is to read.
+        let script = format!("{{ {command}\n}} </dev/null 2>&1; printf '\\n{END}\\n'\n");
+        self.words.write_all(script.as_bytes()).await.unwrap();
+        let (mut text, mut line) = (String::new(), String::new());
+        while self.printed.read_line(&mut line).await.unwrap() > 0 && line.trim_end() != END {
+            text.push_str(&line);
+            line.clear();
+        }
+        assert!(self.shell.try_wait().unwrap().is_none(), "the shell ended at {command:?}: {text}");
+        // A new executor gets the versions of the repository: the test asks no index for newer ones.
+        if let Some(name) = command.strip_prefix("lockgate new ") {
+            let lock = self.host.folder().join(name.trim()).join("Cargo.lock");
+            std::fs::copy(repository().join("Cargo.lock"), lock).unwrap();
+        }
+        text
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,6 +146,9 @@ fn steps(text: &str) -> Vec<Step> {
         if let Some(flow) = line.strip_prefix("cargo run --release -- up ") {
             steps.extend(flow.split_whitespace().next().map(|flow| Step::Up(flow.to_owned())));
         }
+        if let Some(words) = line.strip_prefix("lockgate serve --data data") {
+            steps.push(Step::Serve(words.split_whitespace().map(str::to_owned).collect()));
+        }
         if line.starts_with("```") {
             inside = line == "```console";
             continue;
@@ -83,7 +168,7 @@ fn steps(text: &str) -> Vec<Step> {
                 output.push_str(line);
                 output.push('\n');
             }
-            (None, Some(Step::Up(_)) | None) => {}
+            (None, Some(Step::Up(_) | Step::Serve(_)) | None) => {}
         }
         goes_on = line.ends_with('\\') && (goes_on || line.starts_with("$ "));
     }
@@ -115,4 +200,29 @@ fn mask(text: &str) -> String {
     let time = regex_lite::Regex::new(r"\d{4}-\d\d-\d\dT[0-9:.]+Z").unwrap();
     let masked = time.replace_all(text, "TIME");
     id.replace_all(&masked, "ID").trim_end().to_owned()
+}
+
+/// What differs on a host with tenants as well: how long things took, how large they came out, who they are called.
+fn mask_more(text: &str) -> String {
+    let mut masked = mask(text);
+    for (pattern, replacement) in [
+        (r"lg_[A-Za-z0-9_-]+", "SECRET"),
+        (r"key:[A-Za-z0-9]+", "key:ID"),
+        (r"\bkey [A-Za-z0-9]{8,}\b", "key ID"),
+        (r"\b[0-9a-f]{64}\b", "DIGEST"),
+        (r"\b[0-9a-f]{12}\b", "DIGEST"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?( UTC)?", "MOMENT"),
+        (r"\b(\d+ (s|min) ago|now)\b", "AGO"),
+        (r"\b\d+(\.\d+)? ?(µs|ms|s)\b", "TIME"),
+        (r"\b\d+(\.\d+)? (B|KiB|MiB)\b", "SIZE"),
+        (r"\b\d+(\.\d+)?[kM]? fuel\b", "FUEL"),
+        (r"\b\d+(\.\d+)?[kM]\b", "COUNT"),
+        (r"http://127\.0\.0\.1:\d+", "URL"),
+        (r"the machine code was there already|in TIME with SIZE of memory|in TIME", "SOMEHOW"),
+        (r"/\S+/", "FOLDER/"),
+        (r"[ \t]+", " "),
+    ] {
+        masked = regex_lite::Regex::new(pattern).unwrap().replace_all(&masked, replacement).into_owned();
+    }
+    masked.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }

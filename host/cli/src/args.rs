@@ -10,7 +10,7 @@ use lockgate_telemetry::{LogFormat, LogOptions};
 
 use crate::commands::{
     build, call, check, completions, component, deploy, executor, flow, history, inspect, key, login, new,
-    publish, revision, secret, signing, tag, tenant, up, version,
+    publish, revision, secret, serve, signing, tag, tenant, up, version,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -27,7 +27,7 @@ const STYLES: Styles = Styles::styled()
     version,
     styles = STYLES,
     max_term_width = 110,
-    after_help = "Start here:\n  lockgate up flow.yml                          serve a flow\n  lockgate call --endpoint / --text 'hello'     send it a document\n\nRun 'lockgate COMMAND --help' for examples."
+    after_help = "Start here:\n  lockgate up flow.yml                          serve a flow\n  lockgate call --endpoint / --text 'hello'     send it a document\n  lockgate serve --data data                    serve the executors of many tenants\n\nRun 'lockgate COMMAND --help' for examples."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
     pub(crate) color: Color,
 
-    /// What to log: a level, or directives such as 'info,lockgate::guest=off' [default: info for up, else warn]
+    /// What to log: a level, or directives such as 'info,lockgate::guest=off' [default: info for up and serve, else warn]
     #[arg(
         long,
         global = true,
@@ -67,7 +67,7 @@ impl Arguments {
             LogLines::Json => LogFormat::Json,
         };
         // Whoever serves wants to see what guests say; whoever calls wants the answer alone.
-        let usual = if matches!(self.command, Command::Up(_)) { "info" } else { "warn" };
+        let usual = if matches!(self.command, Command::Up(_) | Command::Serve(_)) { "info" } else { "warn" };
         LogOptions { format, filter: self.log_level.clone().unwrap_or_else(|| usual.into()) }
     }
 }
@@ -76,6 +76,7 @@ impl Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Up(up::UpArguments),
+    Serve(Box<serve::ServeArguments>),
     Call(Box<call::CallArguments>),
     Build(build::BuildArguments),
     Inspect(inspect::InspectArguments),

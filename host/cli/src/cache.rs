@@ -16,7 +16,7 @@ pub(crate) fn node_options(cache_dir: Option<&Path>) -> NodeOptions {
 
 /// This program again. By its process and not by its path, where that is possible: the file may be replaced while it
 /// runs.
-fn compiler() -> Option<CompilerCommand> {
+pub(crate) fn compiler() -> Option<CompilerCommand> {
     let own = Path::new("/proc/self/exe");
     let program = if own.exists() { Some(own.to_owned()) } else { std::env::current_exe().ok() };
     program.map(|program| CompilerCommand { program, arguments: vec![COMPILER.into()] })

@@ -39,7 +39,7 @@ pub struct RunningHost {
 
 /// What a process has printed, both streams, in the order it was read.
 #[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl HostOptions {
     /// A flow given as text. `{hostile}` and the like in it were already replaced by paths of components.
@@ -117,6 +117,11 @@ pub fn lockgate(binary: &Path) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .env_remove("LOCKGATE_LOG")
+        .env_remove("LOCKGATE_URL")
+        .env_remove("LOCKGATE_KEY")
+        .env_remove("LOCKGATE_TENANT")
+        .env_remove("LOCKGATE_CALL_URL")
+        .env("XDG_CONFIG_HOME", target_folder().join("lockgate-test-config"))
         .env("LOCKGATE_CACHE_DIR", target_folder().join("lockgate-test-cache"))
         .env("NO_COLOR", "1")
         .env("COLUMNS", "100")
@@ -183,7 +188,7 @@ impl RunningHost {
 
 impl Lines {
     /// Reads a stream to its end: a full pipe would stop the process.
-    fn read(&self, stream: Option<impl AsyncRead + Unpin + Send + 'static>) {
+    pub(crate) fn read(&self, stream: Option<impl AsyncRead + Unpin + Send + 'static>) {
         let Some(stream) = stream else { return };
         let lines = self.clone();
         let reader = async move {
@@ -201,12 +206,12 @@ impl Lines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
-    fn find(&self, text: &str) -> Option<String> {
+    pub(crate) fn find(&self, text: &str) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|line| line.contains(text)).cloned()
     }
 
     /// Whether both streams have ended: each reader holds a copy, and lets it go at its stream's end.
-    fn are_complete(&self) -> bool {
+    pub(crate) fn are_complete(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 
@@ -219,7 +224,7 @@ impl Lines {
     }
 
     /// The first line that is a JSON object with that key.
-    fn first_json(&self, key: &str) -> Option<Value> {
+    pub(crate) fn first_json(&self, key: &str) -> Option<Value> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines
             .iter()
@@ -227,7 +232,7 @@ impl Lines {
             .find(|line| line.get(key).is_some())
     }
 
-    fn all(&self) -> String {
+    pub(crate) fn all(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 }

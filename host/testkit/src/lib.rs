@@ -12,11 +12,13 @@ pub mod http;
 pub mod oci_registry;
 pub mod process;
 pub mod python;
+pub mod serve;
 mod shared;
 pub mod wait;
 pub mod websocket;
 
 pub use host::RunningHost;
+pub use serve::{RunningServe, ServeOptions};
 pub use shared::{repository, target_folder};
 pub use wait::wait_for;
 

@@ -77,6 +77,9 @@ fn arguments_are_parsed() {
     check("lockgate completions tcl", false);
     check("lockgate --log-format json --color never version", true);
     check("lockgate unknown", false);
+    check("lockgate serve --data d --dev --listen 127.0.0.1:0", true);
+    check("lockgate serve", false);
+    check("lockgate serve --data d --jwt-issuer a", false);
     check("lockgate new shout --language rust --path here", true);
     check("lockgate new shout --language cobol", false);
     check("lockgate new ../shout", false);

@@ -4,8 +4,8 @@
 use clap::Args;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use lockgate_domain::FlowName;
 use lockgate_domain::hosting::ExecutorReference;
-use lockgate_domain::{FlowName, TenantName};
 use tonic::metadata::MetadataMap;
 
 use crate::call::target::Target;
@@ -15,7 +15,6 @@ use crate::failure::{Failure, Report};
 
 const FLOW: HeaderName = HeaderName::from_static("lockgate-flow");
 const EXECUTOR: HeaderName = HeaderName::from_static("lockgate-executor");
-const TENANT: HeaderName = HeaderName::from_static("lockgate-tenant");
 
 /// Which flow or executor of a host with many tenants, and who calls.
 #[derive(Debug, Default, Args)]
@@ -32,10 +31,6 @@ pub(crate) struct MarkArguments {
     /// API key, '-' for standard input [default: the saved login's, for its host]. Prefer LOCKGATE_KEY: others see arguments
     #[arg(long, value_name = "KEY", env = "LOCKGATE_KEY", hide_env_values = true)]
     key: Option<String>,
-
-    /// Whose flows are meant, for the operator of a host in development mode
-    #[arg(long, value_name = "TENANT", env = "LOCKGATE_TENANT", hide_env_values = true)]
-    tenant: Option<TenantName>,
 }
 
 /// Headers that go with every request.
@@ -58,7 +53,6 @@ impl Marks {
         let marks = [
             text(arguments.flow.as_ref().map(ToString::to_string), FLOW),
             text(arguments.executor.as_ref().map(ToString::to_string), EXECUTOR),
-            text(arguments.tenant.as_ref().map(ToString::to_string), TENANT),
             text(key.map(|key| format!("Bearer {key}")), AUTHORIZATION),
         ];
         Ok(Self(marks.into_iter().flatten().collect()))

@@ -27,7 +27,7 @@ use crate::progress::Progress;
 )]
 pub(crate) struct CallArguments {
     /// Where the flow is served; grpc://, http:// or ws:// chooses the protocol
-    #[arg(value_name = "URL", default_value = DEFAULT_URL)]
+    #[arg(value_name = "URL", default_value = DEFAULT_URL, env = "LOCKGATE_CALL_URL", hide_env_values = true)]
     target: Target,
 
     /// What to address, such as /search

@@ -286,8 +286,8 @@ pub(crate) async fn status(arguments: StatusArguments, console: &Console) -> Res
     let path = client.path(&format!("/executors/{}/status", arguments.name)).await?;
     let status = client.send(Ask::get(path)).await?.value()?;
     host.print(console, &status, || {
-        let revisions = ["items", "revisions", "instances"].iter().find_map(|name| status.get(*name));
-        let revisions: Vec<show::deployment::RevisionStatus> = parse_reply(revisions.unwrap_or(&status))?;
+        let revisions = status.get("revisions").unwrap_or(&Value::Null);
+        let revisions: Vec<show::deployment::RevisionStatus> = parse_reply(revisions)?;
         let mut lines = vec![show::heading(arguments.name.as_str())];
         lines.extend(show::deployment::status(&revisions));
         Ok(lines)

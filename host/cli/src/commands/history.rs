@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::commands::listing::{self, Most, Shown};
 use crate::console::Console;
-use crate::control::{Ask, HostArguments, parse_reply, show};
+use crate::control::{Ask, HostArguments, show};
 use crate::failure::{Failure, Report};
 use crate::measures;
 use crate::table::{Align, Table};
@@ -21,7 +21,7 @@ const MOST_RECORDS: usize = 1_000_000;
 /// Show what executors used, hour by hour
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The numbers are exact: what a call used is there once its answer is.\n\nExamples:\n  lockgate usage\n  lockgate usage --from 2026-11-01 --to 2026-12-01 --csv > november.csv\n  lockgate usage --executor shout --json"
+    after_help = "The numbers are exact: what a call used is there once its answer is. Golden examples count as calls.\n\nExamples:\n  lockgate usage\n  lockgate usage --from 2026-11-01 --to 2026-12-01 --csv > november.csv\n  lockgate usage --executor shout --json"
 )]
 pub(crate) struct UsageArguments {
     /// From this hour on, such as 2026-11-01 or 2026-11-01T12:00:00Z
@@ -67,20 +67,15 @@ pub(crate) async fn usage(arguments: UsageArguments, console: &Console) -> Resul
         }
         ask
     };
-    let answer = client.send(ask()).await?.value()?;
-    // Hours may come in pages like every list, or all at once beside their sums.
-    let records: Vec<UsageRecord> = match answer.get("hours") {
-        Some(hours) => parse_reply(hours)?,
-        None => client.list(ask, MOST_RECORDS).await?.parse()?,
-    };
+    let listing = client.list(ask, MOST_RECORDS).await?;
+    let records: Vec<UsageRecord> = listing.parse()?;
     if arguments.csv {
         return show::tenant::usage_csv(&records).iter().try_for_each(|line| console.line(line));
     }
-    host.print(console, &answer, || {
-        let mut sum = Usage::default();
-        records.iter().for_each(|record| sum += record.usage);
-        Ok(show::tenant::usage(&records, &sum))
-    })
+    let mut sum = Usage::default();
+    records.iter().for_each(|record| sum += record.usage);
+    let answer = json!({ "items": listing.items, "sum": sum });
+    host.print(console, &answer, || Ok(show::tenant::usage(&records, &sum)))
 }
 
 /// Show who did what, newest first

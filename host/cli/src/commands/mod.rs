@@ -17,6 +17,7 @@ pub(crate) mod new;
 pub(crate) mod publish;
 pub(crate) mod revision;
 pub(crate) mod secret;
+pub(crate) mod serve;
 pub(crate) mod signing;
 pub(crate) mod tag;
 pub(crate) mod tenant;
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure
     })?;
     match arguments.command {
         Command::Up(arguments) => block_on(up::run(arguments, console)),
+        Command::Serve(arguments) => block_on_threads(serving_threads(), serve::run(*arguments, console)),
         Command::Call(arguments) => block_on(call::run(arguments, console)),
         Command::New(arguments) => new::run(&arguments, console),
         Command::Login(arguments) => ask(login::login(arguments, console)),
@@ -85,7 +87,22 @@ fn ask(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
 
 /// Runs a command that waits for things. The runtime is built here, once, and is gone before the process ends.
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    block_on_threads(cores(), work)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// More threads than cores: a tenant's guest holds a thread for a slice at a time, and a quiet tenant's request must find
+/// one that is free to read it.
+fn serving_threads() -> usize {
+    cores() * 2 + 1
+}
+
+fn block_on_threads(threads: usize, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .enable_all()
         .thread_name("lockgate")
         .build()

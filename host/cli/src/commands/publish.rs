@@ -180,11 +180,14 @@ impl PublishArguments {
             return Vec::new();
         }
         if matches!(revision.state, RevisionState::AwaitsApproval { .. }) {
-            let approve = format!("lockgate revision approve {name}@{}", revision.number);
+            let reference = format!("{name}@{}", revision.number);
             let words = format!(
                 "{WARNING}No traffic reaches it{WARNING:#} until somebody with the scope admin types"
             );
-            return vec![String::new(), words, command(approve)];
+            let approve = command(format!("lockgate revision approve {reference}"));
+            let set = command(format!("lockgate tag set {name}:{} {reference}", self.tag));
+            let deploy = command(format!("lockgate deploy {name}"));
+            return vec![String::new(), words, approve, set, deploy];
         }
         let endpoints = show::component::endpoints(&component.report);
         let endpoint = endpoints.iter().find(|name| *name != "/default").map_or("/", String::as_str);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use lockgate_node::{Deployment, Ended, GatewayOptions, Node, Serving, Signals};
+use lockgate_node::{Deployment, GatewayOptions, Node, Serving, Signals};
 
 use crate::builder;
 use crate::cache::node_options;
@@ -14,6 +14,7 @@ use crate::failure::{Failure, Report};
 use crate::flowfile::FlowFile;
 use crate::progress::Progress;
 use crate::up::bring_up::{Sources, deploy};
+use crate::up::ending::{end, say_goodbye};
 use crate::up::watch::Watch;
 use crate::up::{listen, summary};
 
@@ -161,41 +162,5 @@ impl Host<'_> {
             "{GOOD}swapped{GOOD:#}: {new} stage{} new, {kept} unchanged",
             if new == 1 { "" } else { "s" }
         ));
-    }
-}
-
-/// The first signal drains, the second forces.
-async fn end(serving: &mut Serving, signals: &mut Signals, console: &Console) -> Ended {
-    loop {
-        tokio::select! {
-            ended = serving.ended() => return ended,
-            signal = signals.next() => {
-                if serving.is_draining() {
-                    console.note(format_args!("{signal} again: ending at once"));
-                    serving.force();
-                } else {
-                    console.note(format_args!("{signal}: draining, requests in progress finish; once more ends at once"));
-                    serving.drain();
-                }
-            }
-        }
-    }
-}
-
-fn say_goodbye(ended: Ended, console: &Console) -> Result<(), Failure> {
-    match ended {
-        Ended::Drained => {
-            console.note("drained");
-            Ok(())
-        }
-        Ended::CutOff(connections) => {
-            let plural = if connections == 1 { "" } else { "s" };
-            Err(Report::new(format!(
-                "{connections} connection{plural} did not finish in time and had to be cut off"
-            ))
-            .hint("--drain-timeout allows more time")
-            .into())
-        }
-        Ended::Forced => Err(Report::new("ended before requests in progress had finished").into()),
     }
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, ETAG, HOST, HeaderValue, USER_AGENT};
+use http::header::{AUTHORIZATION, CONNECTION, ETAG, HOST, HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -167,7 +167,9 @@ impl Client {
         };
         link.sender.ready().await.map_err(|error| lost(&self.url, &error))?;
         let response = link.sender.send_request(request).await.map_err(|error| lost(&self.url, &error))?;
-        self.link = Some(link);
+        // An answer that came before the request was read is the last on its connection.
+        let is_last = response.headers().get(CONNECTION).is_some_and(|value| value.as_bytes() == b"close");
+        self.link = (!is_last).then_some(link);
         Ok(response)
     }
 

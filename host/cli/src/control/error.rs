@@ -29,8 +29,9 @@ impl ControlError {
                 "is it a lockgate control API? 'lockgate serve' says where it is; --url names another one",
             )
         });
-        for line in details(problem) {
-            report = report.cause(measures::one_line(&line));
+        let message = problem.get("message").and_then(Value::as_str).unwrap_or_default();
+        for line in details(problem).iter().filter(|(_, difference)| !message.contains(difference.as_str())) {
+            report = report.cause(measures::one_line(&format!("{}{}", line.0, line.1)));
         }
         if let Some(wait) = problem.get("retry_after_ms").and_then(Value::as_u64) {
             let wait = measures::duration(std::time::Duration::from_millis(wait));
@@ -48,17 +49,15 @@ impl ControlError {
     }
 }
 
-/// What a problem tells beyond its message: a list of sentences, or the differences of golden examples.
-fn details(problem: &Value) -> Vec<String> {
+/// What a problem tells beyond its message: a list of sentences, or the differences of golden examples, each with where it
+/// is.
+fn details(problem: &Value) -> Vec<(String, String)> {
     let words = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
+        Value::String(text) => Some((String::new(), text.clone())),
         Value::Object(fields) => {
             let text = |name: &str| fields.get(name).and_then(Value::as_str);
-            let difference = text("difference").or_else(|| text("message"))?;
-            Some(
-                text("endpoint")
-                    .map_or_else(|| difference.to_owned(), |name| format!("{name}: {difference}")),
-            )
+            let place = text("endpoint").map(|name| format!("{name}: ")).unwrap_or_default();
+            Some((place, text("difference").or_else(|| text("message"))?.to_owned()))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
     };

@@ -35,7 +35,8 @@ pub(crate) async fn bind(
     Ok(listener)
 }
 
-fn resolve(host: &str, port: u16) -> Result<SocketAddr, Report> {
+/// The address that a host and a port stand for.
+pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, Report> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let found = (bare, port).to_socket_addrs().map(|mut addresses| addresses.next());
     match found {

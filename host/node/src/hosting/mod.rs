@@ -26,7 +26,6 @@ mod referee;
 mod residents;
 mod secrets;
 mod shadow;
-mod table;
 mod tenant;
 mod traffic;
 mod trial;
