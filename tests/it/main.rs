@@ -12,6 +12,7 @@ mod grpc;
 mod hosting;
 mod isolation;
 mod jina;
+mod kill;
 mod lifecycle;
 mod metrics;
 mod new;

@@ -150,3 +150,11 @@ impl Registry {
         Ok(key)
     }
 }
+
+/// A change is made once its transaction is on the disk. What clearing up after it could not do is done at the next
+/// start, and is no reason to say that the change failed.
+pub(crate) fn swept_later(cleared: Result<(), Problem>) {
+    if let Err(problem) = cleared {
+        tracing::warn!(%problem, "what a deletion leaves stays on the disk until the next start");
+    }
+}

@@ -10,7 +10,7 @@ use lockgate_domain::{ComponentDigest, Problem, Scope, Tenant, TenantName};
 use crate::access::{HostAccess, TenantAccess};
 use crate::page::{self, Page, PageRequest};
 use crate::refusal::{Precondition, conflict, in_use, not_found};
-use crate::registry::Registry;
+use crate::registry::{Registry, swept_later};
 use crate::store::{RowKey, Store, Tally, table};
 
 /// Tenants of one host at most.
@@ -146,9 +146,10 @@ impl Registry {
         self.0.tenants.put(name, None);
         self.0.keys.remove_tenant(name);
         for digest in digests {
-            self.forget_file_unless_held(digest)?;
+            swept_later(self.forget_file_unless_held(digest));
         }
-        self.0.key_values.clear_tenant(name)
+        swept_later(self.0.key_values.clear_tenant(name));
+        Ok(())
     }
 
     /// What the tenant has, against its quotas of kept things.

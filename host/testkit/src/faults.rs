@@ -11,6 +11,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 use crate::shared::{lock, repository, target_folder};
 
@@ -39,6 +40,14 @@ impl Faults {
         let faults = Self { control, path };
         faults.put(0, &[0; CONTROL_BYTES]);
         faults
+    }
+
+    /// The same numbers, in the process that they are about.
+    pub fn attach(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let control = File::options().read(true).write(true).open(&path);
+        let control = control.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self { control, path }
     }
 
     /// What a process needs in its environment so that its changes below `folder` count. Its children are not affected.
@@ -90,6 +99,13 @@ impl Faults {
             panic!("{}: {error}", self.path.display());
         }
     }
+}
+
+/// A folder in memory where there is one: a kill does not lose what was written, so nothing has to reach a disk.
+pub fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+    made.or_else(|_| TempDir::new()).unwrap_or_else(|error| panic!("no temporary folder: {error}"))
 }
 
 /// The compiled library.

@@ -83,7 +83,7 @@ async fn roll_back(
     At(executor): At<ExecutorName>,
     Condition(precondition): Condition,
     OptionalInput(rollback): OptionalInput<Rollback>,
-) -> Result<axum::response::Response> {
+) -> axum::response::Response {
     let tag = rollback.tag.unwrap_or_else(TagName::latest);
     let object = format!("{executor}:{tag}");
     let moving = Moving { access, executor, tag };
@@ -91,8 +91,11 @@ async fn roll_back(
         .run(&control, move |registry, moving| {
             registry.roll_back(&moving.access, &moving.executor, &moving.tag, precondition)
         })
-        .await?;
-    Ok(named(object, moved))
+        .await;
+    match moved {
+        Ok(moved) => named(object, moved),
+        Err(refusal) => named(object, refusal),
+    }
 }
 
 /// Deletes a tag; one that a deployment or a flow goes through is a conflict.

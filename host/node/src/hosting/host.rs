@@ -44,6 +44,8 @@ pub struct Host {
     ended: CancellationToken,
     tasks: Tasks,
     outcomes: Vec<oneshot::Receiver<Ended>>,
+    /// The worst end of a socket so far.
+    worst: Ended,
 }
 
 impl Host {
@@ -98,6 +100,7 @@ impl Host {
             ended,
             tasks,
             outcomes: Vec::new(),
+            worst: Ended::Drained,
         };
         let drained = host.drain.clone();
         host.surface(TaskKind::Gateway, async move { gateway.serve(data, drained).await.cut_off });
@@ -198,11 +201,10 @@ impl Host {
     /// Waits for the end, which [`Host::drain`] or [`Host::force`] brings about. Safe to call again when the future was
     /// dropped before.
     pub async fn ended(&mut self) -> Ended {
-        let mut worst = Ended::Drained;
         while let Some(outcome) = self.outcomes.last_mut() {
             // A socket's task reports unless it panicked; then nothing was drained.
             let outcome = outcome.await.unwrap_or(Ended::Forced);
-            worst = worse(worst, outcome);
+            self.worst = worse(self.worst, outcome);
             self.outcomes.pop();
         }
         self.ended.cancel();
@@ -216,7 +218,7 @@ impl Host {
         if let Err(problem) = settled {
             tracing::error!(%problem, "the last usage was not written");
         }
-        worst
+        self.worst
     }
 }
 

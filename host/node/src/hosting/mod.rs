@@ -26,6 +26,7 @@ mod referee;
 mod residents;
 mod secrets;
 mod shadow;
+mod table;
 mod tenant;
 mod traffic;
 mod trial;

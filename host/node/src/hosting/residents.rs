@@ -46,7 +46,13 @@ impl Residents {
     /// Enters one whose code has come into memory, and lets others go if there are too many.
     pub(crate) fn enter(&self, lane: &Arc<Lane>, now: Timestamp) {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        self.lanes.lock().push(Arc::downgrade(lane));
+        {
+            let mut lanes = self.lanes.lock();
+            // One that left and came back since somebody looked still has its line.
+            if !lanes.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(lane))) {
+                lanes.push(Arc::downgrade(lane));
+            }
+        }
         // Nobody has been idle long enough for the other rule to count: that is the sweeper's.
         self.evict(now, Duration::MAX);
     }

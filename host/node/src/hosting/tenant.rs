@@ -20,12 +20,8 @@ use super::flows::ReadFlow;
 use super::ground::{Ground, Owner, blocking};
 use super::lane::{Lane, LaneKey, Role};
 use super::shadow::Shadow;
+use super::table::{FLOW_KEY, PlannedFlow, Served, Table, deployed, executor_key, flow_key};
 use super::traffic::{ExecutorSlot, Traffic};
-
-/// References with a target that only callers named.
-const MOST_PINS: usize = 256;
-/// Names that a refusal lists.
-const NAMES_SHOWN: usize = 10;
 
 /// One tenant at work.
 pub(crate) struct TenantServing {
@@ -36,28 +32,6 @@ pub(crate) struct TenantServing {
     changing: tokio::sync::Mutex<()>,
     /// The last report of each executor that has or had a shadow.
     reports: Mutex<BTreeMap<ExecutorName, ShadowReport>>,
-}
-
-/// What is served.
-#[derive(Debug, Clone, Default)]
-struct Table {
-    executors: BTreeMap<ExecutorReference, Served>,
-    flows: BTreeMap<FlowName, Arc<PlannedFlow>>,
-    /// What cannot be served, and why: other things of the tenant go on.
-    faults: BTreeMap<String, Problem>,
-}
-
-/// One executor, and the flow that it is on its own.
-#[derive(Debug, Clone)]
-struct Served {
-    slot: Arc<ExecutorSlot>,
-    flow: Arc<ServedFlow>,
-}
-
-#[derive(Debug)]
-struct PlannedFlow {
-    flow: Arc<ServedFlow>,
-    uses: Vec<ExecutorReference>,
 }
 
 /// What a caller means, once it is known to be there.
@@ -123,68 +97,6 @@ impl TenantServing {
     pub(crate) fn slot(&self, reference: &ExecutorReference) -> Option<Arc<ExecutorSlot>> {
         self.table.load().executors.get(reference).map(|served| served.slot.clone())
     }
-}
-
-impl Table {
-    fn only(&self) -> Result<Arc<ServedFlow>, Problem> {
-        let mut flows = self.flows.values();
-        match (flows.next(), flows.next()) {
-            (Some(planned), None) => return Ok(planned.flow.clone()),
-            (Some(_), Some(_)) => return Err(self.unclear()),
-            (None, _) => {}
-        }
-        let mut executors = self.executors.iter().filter(|(reference, _)| reference.target.is_none());
-        match (executors.next(), executors.next()) {
-            (Some((_, served)), None) => Ok(served.flow.clone()),
-            _ => Err(self.unclear()),
-        }
-    }
-
-    fn fault(&self, key: &str) -> Option<Problem> {
-        self.faults.get(key).cloned()
-    }
-
-    fn unclear(&self) -> Problem {
-        if self.flows.is_empty() && self.executors.is_empty() {
-            return Problem::new(ErrorCode::NotFound, "the tenant serves no flow and no executor")
-                .with_hint("deploy an executor first");
-        }
-        Problem::new(ErrorCode::NotFound, "the request does not say which flow or executor it means")
-            .with_hint(format!("name one in the path or in a header; there are {}", self.names()))
-    }
-
-    fn unknown(&self, what: &str) -> Problem {
-        Problem::new(ErrorCode::NotFound, format!("there is no {what}"))
-            .with_hint(format!("there are {}", self.names()))
-    }
-
-    fn names(&self) -> String {
-        let flows = self.flows.keys().map(|name| format!("flow {name}"));
-        let deployed = self.executors.keys().filter(|reference| reference.target.is_none());
-        let all: Vec<String> =
-            flows.chain(deployed.map(|reference| format!("executor {reference}"))).collect();
-        match all.split_at_checked(NAMES_SHOWN) {
-            _ if all.is_empty() => "none".to_owned(),
-            Some((first, rest)) if !rest.is_empty() => {
-                format!("{} and {} more", first.join(", "), rest.len())
-            }
-            _ => all.join(", "),
-        }
-    }
-}
-
-fn deployed(executor: &ExecutorName) -> ExecutorReference {
-    ExecutorReference { executor: executor.clone(), target: None }
-}
-
-const FLOW_KEY: &str = "flow ";
-
-fn flow_key(name: &FlowName) -> String {
-    format!("{FLOW_KEY}{name}")
-}
-
-fn executor_key(name: &ExecutorName) -> String {
-    format!("executor {name}")
 }
 
 // === changing ===
@@ -373,18 +285,6 @@ impl TenantServing {
         let shadow = self.slot(&deployed(executor)).and_then(|slot| slot.traffic().shadow.clone());
         if let Some(shadow) = shadow {
             self.reports.lock().insert(executor.clone(), shadow.report());
-        }
-    }
-}
-
-impl Table {
-    /// Forgets references that only callers named, when there are too many.
-    fn forget_pins(&mut self) {
-        let used: Vec<&ExecutorReference> = self.flows.values().flat_map(|planned| &planned.uses).collect();
-        let is_pin = |reference: &ExecutorReference| reference.target.is_some() && !used.contains(&reference);
-        if self.executors.keys().filter(|reference| is_pin(reference)).count() >= MOST_PINS {
-            let kept = self.executors.iter().filter(|(reference, _)| !is_pin(reference));
-            self.executors = kept.map(|(reference, served)| (reference.clone(), served.clone())).collect();
         }
     }
 }

@@ -336,3 +336,44 @@ async fn a_revision_is_tried_out_before_anybody_sees_it() {
     let problem = stand.platform.try_out(&name("acme"), &name("shout"), &missing).await.unwrap_err();
     assert_eq!(problem.code().as_str(), "not_found");
 }
+
+#[tokio::test]
+async fn another_engine_examines_everything_again() {
+    let stand = Stand::start(&["acme"], |_| {}).await;
+    let digest = stand.upload("acme", guest::component(7, Plain)).await;
+    let example = json!({"endpoint": "/run", "data": [{"text": "a"}], "expect": [{"answer": 8}]});
+    let examples = vec![serde_json::from_value(example).unwrap()];
+    let revision = lockgate_domain::hosting::RevisionSpec { examples, ..spec(digest) };
+    let number = stand.revise("acme", "shout", revision, None).await;
+    let report = stand.registry.component(&access("acme"), digest).unwrap().report;
+    let outdated = lockgate_domain::hosting::ComponentReport { engine: "older".into(), ..report };
+    stand.registry.put_report(digest, &outdated).unwrap();
+    super::reexamine::run(stand.platform.clone(), tokio_util::sync::CancellationToken::new()).await;
+    let engine = stand.platform.ground.runtime.engine_id();
+    assert_eq!(stand.registry.component(&access("acme"), digest).unwrap().report.engine, engine);
+    let revision = stand.registry.revision(&access("acme"), &name("shout"), number).unwrap();
+    assert_eq!(revision.examined_with, engine);
+    let differences: Vec<_> = revision.examples.iter().map(|outcome| outcome.difference.as_deref()).collect();
+    assert_eq!(differences, [Some("data[0].answer: expected 8, got 7")]);
+    let audit = stand.registry.audit_of_tenant(&access("acme"), &Default::default()).unwrap();
+    let entry = audit.items.first().unwrap();
+    assert_eq!((entry.principal.as_str(), entry.action.as_str()), ("host:engine", "revision.examine"));
+    assert_eq!((entry.object.as_str(), entry.error.as_deref()), ("shout@1", Some("conflict")));
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_gone_is_gone_at_once_and_its_name_begins_anew() {
+    let mut stand = Stand::start(&["acme"], |_| {}).await;
+    stand.publish("acme", "shout", 1, Plain).await;
+    assert_eq!(number(&stand.call("acme", RUN).await), Some(1));
+    let operator = lockgate_registry::access::HostAccess::of_host("test");
+    stand.registry.delete_tenant(&operator, &name("acme"), Precondition::Any, true).unwrap();
+    assert_eq!(
+        refusal(&stand.call("acme", RUN).await),
+        (401, "unauthenticated".into()),
+        "its key went with it"
+    );
+    // Created again before anybody told the serving side that it was gone.
+    stand.add_tenant("acme", TenantSettings::default()).await;
+    assert_eq!(refusal(&stand.call("acme", RUN).await), (404, "not_found".into()));
+}

@@ -26,7 +26,7 @@ pub use self::upload::{Arrival, Upload, UploadTerms};
 use crate::access::TenantAccess;
 use crate::page::{self, Page, PageRequest};
 use crate::refusal::{in_use, not_found};
-use crate::registry::Registry;
+use crate::registry::{Registry, swept_later};
 use crate::signature::{ComponentSignature, PublicSigningKey};
 use crate::store::table::{component_key, tenant_row};
 use crate::store::{RowKey, StoreError, Tally, table};
@@ -124,7 +124,8 @@ impl Registry {
                 Ok(())
             })
         })?;
-        self.forget_file_unless_held(digest)
+        swept_later(self.forget_file_unless_held(digest));
+        Ok(())
     }
 
     /// Writes down what another engine found out about a component, for every tenant that holds it.

@@ -20,7 +20,7 @@ use crate::access::TenantAccess;
 use crate::flows;
 use crate::page::{self, Page, PageRequest};
 use crate::refusal::{conflict, in_use, not_found};
-use crate::registry::Registry;
+use crate::registry::{Registry, swept_later};
 use crate::store::table::{ExecutorRow, revision_key};
 use crate::store::{RowKey, Source, StoreError, Tally, table};
 
@@ -84,7 +84,8 @@ impl Registry {
                 Ok(())
             })
         })?;
-        self.forget_key_values_unless_there(tenant, name)
+        swept_later(self.forget_key_values_unless_there(tenant, name));
+        Ok(())
     }
 
     /// The revision that a target means now; one that traffic may not reach is a conflict.

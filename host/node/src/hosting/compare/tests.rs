@@ -1,3 +1,5 @@
+//! Answers side by side: what counts as a difference, and in which words.
+
 use lockgate_wire::json;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Expected against given, and what an example gives whatever the executor does.
+
 use lockgate_domain::{ErrorCode, GrpcCode};
 use lockgate_flow::scripted::{ScriptedExecutor, Step};
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Sums that are written once, kept when a write fails, and exact under concurrency.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lockgate_domain::ErrorCode;

@@ -1,3 +1,5 @@
+//! Each quota as a table of moments: who is let in, who is refused, and how long to wait.
+
 use lockgate_domain::Quota;
 
 use super::*;
