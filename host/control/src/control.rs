@@ -90,8 +90,7 @@ impl Control {
     }
 
     /// Serves until `shutdown` is cancelled, then drains: requests in progress have `drain_timeout` to finish, and what
-    /// is left is cut off. Dropping the future cuts connections off at once; changes go on until the last handle of this
-    /// control API is dropped.
+    /// is left is cut off. Dropping the future cuts connections off at once; changes in progress go on to their end.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Drained {
         listener::serve(self.clone(), listener, shutdown).await
     }

@@ -100,6 +100,7 @@ fn complete_operation(operation: &Operation, described: &mut Map<String, Value>)
     if operation.action.is_some() {
         failures.extend(["409", "429"]);
     }
+    failures.push("default");
     let Some(Value::Object(answers)) = described.get_mut("responses") else { return };
     for status in failures {
         answers
@@ -145,6 +146,7 @@ fn responses() -> Value {
         ("413", "The body is too large."),
         ("415", "The body is not of the type that this operation reads."),
         ("429", "A quota of the tenant is used up for now; `retry-after` says when to come back."),
+        ("default", "Something else went wrong: the host failed, or the executor did."),
         ("503", "The host is full or not ready; `retry-after` says when to come back."),
     ];
     let content = json!({ "application/json": { "schema": {

@@ -6,6 +6,7 @@ mod audit;
 mod bodies;
 mod components;
 mod executors;
+mod fuzz;
 mod host;
 mod script;
 mod socket;
