@@ -28,6 +28,7 @@ use crate::body::{BoundedBody, read_json, refuse_encoded};
 use crate::extract::{Asked, At, Listing, PageQuery, Tenancy, has_media_type, single};
 use crate::guard::Unread;
 use crate::refusal::Result;
+use crate::uploads::UploadPlace;
 
 /// Bytes that are collected before a thread writes them.
 const PIECE_BYTES: usize = 1 << 20;
@@ -87,7 +88,7 @@ async fn upload_component(
     let (parts, body) = request.into_parts();
     let signature = signature(&parts.headers)?;
     refuse_encoded(&parts.headers)?;
-    let _place = control.0.uploads.begin(access.tenant())?;
+    let place = control.0.uploads.begin(access.tenant())?;
     let mut terms = UploadTerms { signature, ..UploadTerms::default() };
     let options = &control.0.options;
     let source = if has_media_type(&parts.headers, &["application/json"]) {
@@ -99,7 +100,7 @@ async fn upload_component(
     } else {
         Source::Body(BoundedBody::new(body, options.max_component_bytes, options.body_timeout)?)
     };
-    receive(&control, access, source, terms).await
+    receive(&control, access, &place, source, terms).await
 }
 
 /// Uploads a component whose digest is known before; nothing is read if it is there.
@@ -125,11 +126,11 @@ async fn put_component(
         response.extensions_mut().insert(Unread);
         return Ok(response);
     }
-    let _place = control.0.uploads.begin(access.tenant())?;
+    let place = control.0.uploads.begin(access.tenant())?;
     let options = &control.0.options;
     let body = BoundedBody::new(body, options.max_component_bytes, options.body_timeout)?;
     let terms = UploadTerms { expected: Some(digest), signature, pulled_from: None };
-    receive(&control, access, Source::Body(body), terms).await
+    receive(&control, access, &place, Source::Body(body), terms).await
 }
 
 /// One component and what was found out about it.
@@ -214,6 +215,7 @@ impl Source {
 async fn receive(
     control: &Control,
     access: TenantAccess,
+    place: &UploadPlace,
     mut source: Source,
     terms: UploadTerms,
 ) -> Result<Response> {
@@ -230,6 +232,7 @@ async fn receive(
         }
     }
     upload = write(control, upload, piece).await?;
+    let _turn = place.turn().await?;
     let finished = control.blocking(move |control| upload.finish(&terms, control.0.validator.as_ref()));
     let (component, arrival) = finished.await??;
     let digest = component.digest;

@@ -158,6 +158,26 @@ async fn a_tenant_has_so_many_uploads_at_once() {
     host.ask(&format!("POST {COMPONENTS}"), &host.acme, &WASM, "two").await.check("201");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_equal_uploads_cost_one_examination() {
+    let host = Host::new().await;
+    host.judge.hold(true);
+    let post = format!("POST {COMPONENTS}");
+    let uploads = (0..100).map(|_| host.ask(&post, &host.acme, &WASM, "slow one"));
+    let all_begun = async {
+        while host.control.0.uploads.count() < 100 {
+            tokio::task::yield_now().await;
+        }
+        host.judge.hold(false);
+    };
+    let (answers, ()) = futures_util::future::join(futures_util::future::join_all(uploads), all_begun).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!((statuses[98], statuses[99]), (200, 201), "{statuses:?}");
+    assert_eq!(host.judge.examined.load(Ordering::SeqCst), 1);
+    assert_eq!(host.uploads_left(), 0);
+}
+
 #[tokio::test]
 async fn signatures_are_verified_before_anything_else_counts() {
     let host = Host::new().await;
