@@ -377,3 +377,29 @@ async fn a_tenant_that_is_gone_is_gone_at_once_and_its_name_begins_anew() {
     stand.add_tenant("acme", TenantSettings::default()).await;
     assert_eq!(refusal(&stand.call("acme", RUN).await), (404, "not_found".into()));
 }
+
+#[tokio::test]
+async fn a_changed_secret_makes_another_pool_and_nothing_else_does() {
+    let stand = Stand::start(&["acme"], |_| {}).await;
+    stand.registry.put_secret(&access("acme"), &name("token"), "one").unwrap();
+    let component = stand.upload("acme", guest::component(1, Counting)).await;
+    let revision = serde_json::from_value(json!({
+        "component": component,
+        "configuration": {"key": {"$secret": "token"}},
+        "capabilities": {"secrets": ["token"]},
+    }));
+    stand.revise("acme", "shout", revision.unwrap(), Some("latest")).await;
+    let follow = async || stand.apply("acme", Change::Executor(name("shout"))).await;
+    follow().await.unwrap();
+    assert_eq!(number(&stand.call("acme", RUN).await), Some(2));
+    follow().await.unwrap();
+    stand.deploy("acme", "shout", json!({"canary": {"target": "@1", "percent": 0}})).await;
+    assert_eq!(number(&stand.call("acme", RUN).await), Some(3), "the instance and what it keeps stayed");
+    stand.registry.put_secret(&access("acme"), &name("token"), "two").unwrap();
+    follow().await.unwrap();
+    assert_eq!(number(&stand.call("acme", RUN).await), Some(2), "a new instance");
+    stand.registry.delete_secret(&access("acme"), &name("token")).unwrap();
+    let problem = follow().await.unwrap_err();
+    assert!(problem.message().contains("token"), "{problem:?}");
+    assert_eq!(number(&stand.call("acme", RUN).await), Some(3), "what serves goes on");
+}
