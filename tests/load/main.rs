@@ -8,6 +8,7 @@ mod drive;
 mod flows;
 mod grpc;
 mod hops;
+mod hosting;
 mod http;
 mod measure;
 mod native;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
     if wants("start") {
         rows.extend(start::rows(&tokio, &bytes, scratch.path()));
     }
+    rows.extend(hosting::rows(&tokio, &wasm, &wants));
     report(&rows)
 }
 
