@@ -36,8 +36,7 @@ struct TenantVisitor {
 
 impl HostDoor {
     fn who(&self, knock: &Knock<'_>) -> Result<Identity, Problem> {
-        let shown = knock.credential;
-        match Credential::from_headers(shown.authorization, shown.api_key)? {
+        match knock.credential.secret()?.map(Credential::parse).transpose()? {
             Some(credential) => {
                 self.authenticator.authenticate(&credential, self.platform.ground.clock.now())
             }
