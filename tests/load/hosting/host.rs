@@ -1,68 +1,46 @@
 //! The host under measurement and its control API: started on free ports, ended with the benchmark.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
 
 use http::{Method, StatusCode};
 use lockgate_testkit::http::{Answer, HttpClient};
+use lockgate_testkit::{RunningServe, ServeOptions, fixtures};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 
 use crate::drive;
 
 /// A running host. Dropping it kills the process.
 pub(crate) struct Host {
-    child: Child,
-    data: SocketAddr,
-    control: SocketAddr,
+    host: RunningServe,
     operator: String,
     client: HttpClient,
-    _folder: TempDir,
 }
 
 /// One tenant of it, with a key that may do everything.
 pub(crate) struct TenantOfHost<'a> {
     host: &'a Host,
     name: String,
-    pub(crate) key: String,
+    key: String,
 }
 
 impl Host {
     /// Starts `lockgate serve` with these further words.
     pub(crate) async fn start(words: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a data folder");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lockgate"));
-        command.arg("serve").arg("--data").arg(folder.path().join("data"));
-        command.args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--json"]).args(words);
-        command.env("LOCKGATE_LOG", "error");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
-        let mut child = command.spawn().expect("lockgate starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let line = lines.next_line().await.expect("a readable line").expect("the readiness line");
-        let ready: Value = serde_json::from_str(&line).expect("a readiness line in JSON");
-        let address = |name: &str| {
-            let text = ready.get(name).and_then(Value::as_str);
-            text.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {name} in {ready}"))
-        };
-        let operator = std::fs::read_to_string(folder.path().join("data/operator.key"));
-        let operator = operator.expect("the operator's key").trim().to_owned();
-        let (data, control) = (address("address"), address("control"));
-        Self { child, data, control, operator, client: HttpClient::http1(), _folder: folder }
+        let options = ServeOptions::new(env!("CARGO_BIN_EXE_lockgate"));
+        let host = words.iter().fold(options, |options, word| options.word(word)).start().await;
+        let operator = host.operator_key();
+        Self { host, operator, client: HttpClient::http1() }
     }
 
     /// Where calls go.
     pub(crate) fn data(&self) -> SocketAddr {
-        self.data
+        self.host.data_address()
     }
 
     /// Resident memory in MiB.
     pub(crate) fn resident_mib(&self) -> f64 {
-        let pid = self.child.id().unwrap_or_default();
-        lockgate_testkit::process::resident_bytes(pid).map_or(f64::NAN, |bytes| bytes as f64 / (1 << 20) as f64)
+        self.host.resident_bytes() as f64 / f64::from(1 << 20)
     }
 
     /// A new tenant with these settings.
@@ -83,7 +61,7 @@ impl Host {
     }
 
     async fn send(&self, key: &str, method: Method, path: &str, kind: &str, body: Vec<u8>) -> Answer {
-        let url = format!("http://{}{path}", self.control);
+        let url = self.host.control_url(path);
         let bearer = format!("Bearer {key}");
         let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
         let answer = self.client.send(method, &url, &headers, body.into()).await;
@@ -126,7 +104,7 @@ impl TenantOfHost<'_> {
     pub(crate) async fn call(&self, executor: &str, endpoint: &str) -> f64 {
         let request = self.request(executor, endpoint);
         let start = std::time::Instant::now();
-        let tally = drive::once(self.host.data, &request).await;
+        let tally = drive::once(self.host.data(), &request).await;
         assert_eq!(tally, 200, "{executor}{endpoint}");
         start.elapsed().as_secs_f64() * 1e3
     }
@@ -153,6 +131,5 @@ pub(crate) fn digest(component: &[u8]) -> String {
 
 /// The component of a guest of the tests.
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
-    let path = lockgate_testkit::fixtures::component(name);
-    std::fs::read(Path::new(&path)).expect("a fixture")
+    std::fs::read(fixtures::component(name)).expect("a fixture")
 }
