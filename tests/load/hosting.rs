@@ -14,11 +14,7 @@ use std::path::Path;
 use crate::measure::Row;
 
 /// Measures what the section's name says: `uploads`, `swaps`, `density` or `neighbours`.
-pub(crate) fn rows(
-    tokio: &tokio::runtime::Runtime,
-    wasm: &Path,
-    wants: &dyn Fn(&str) -> bool,
-) -> Vec<Row> {
+pub(crate) fn rows(tokio: &tokio::runtime::Runtime, wasm: &Path, wants: &dyn Fn(&str) -> bool) -> Vec<Row> {
     let component = std::fs::read(wasm).expect("the guest that was built");
     let mut rows = Vec::new();
     tokio.block_on(async {

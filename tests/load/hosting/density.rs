@@ -25,13 +25,26 @@ pub(crate) async fn rows(component: &[u8]) -> Vec<Row> {
     let full = host.resident_mib();
     let cold = settle(&host, full).await;
     let back = call_all(&tenant).await;
-    let at = |times: &[f64], share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
+    let at = |times: &[f64], share: f64| {
+        times.get((times.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN)
+    };
     vec![
-        Row::new(SECTION, format!("executors deployed and answering of {EXECUTORS}"), back.len() as f64, "executors")
-            .with_target(Target::AtLeast(f64::from(EXECUTORS))),
-        Row::new(SECTION, "memory of one that is cold (resident, over an empty host)", (cold - empty) * 1024.0 / f64::from(EXECUTORS), "KiB")
-            .with_figures(json!({ "empty_mib": empty, "all_called_mib": full, "cold_mib": cold })),
-        Row::new(SECTION, "first call of a cold one, median", at(&back, 0.5), "ms").with_target(Target::AtMost(10.0)),
+        Row::new(
+            SECTION,
+            format!("executors deployed and answering of {EXECUTORS}"),
+            back.len() as f64,
+            "executors",
+        )
+        .with_target(Target::AtLeast(f64::from(EXECUTORS))),
+        Row::new(
+            SECTION,
+            "memory of one that is cold (resident, over an empty host)",
+            (cold - empty) * 1024.0 / f64::from(EXECUTORS),
+            "KiB",
+        )
+        .with_figures(json!({ "empty_mib": empty, "all_called_mib": full, "cold_mib": cold })),
+        Row::new(SECTION, "first call of a cold one, median", at(&back, 0.5), "ms")
+            .with_target(Target::AtMost(10.0)),
         Row::new(SECTION, "first call of a cold one, p99", at(&back, 0.99), "ms"),
         Row::new(SECTION, "first call after its deployment, median", at(&deployed, 0.5), "ms"),
     ]

@@ -55,8 +55,7 @@ impl Host {
     }
 
     async fn ask(&self, key: &str, method: Method, path: &str, body: &Value) -> Value {
-        let answer =
-            self.send(key, method, path, "application/json", body.to_string().into_bytes()).await;
+        let answer = self.send(key, method, path, "application/json", body.to_string().into_bytes()).await;
         if answer.body.is_empty() { Value::Null } else { answer.json() }
     }
 
@@ -96,7 +95,8 @@ impl TenantOfHost<'_> {
 
     /// A request of one document, as bytes for the load generator.
     pub(crate) fn request(&self, executor: &str, endpoint: &str) -> Vec<u8> {
-        let body = json!({ "data": [{ "id": "d", "text": "the quick brown fox" }], "execEndpoint": endpoint });
+        let body =
+            json!({ "data": [{ "id": "d", "text": "the quick brown fox" }], "execEndpoint": endpoint });
         drive::post_with(&format!("/executors/{executor}/post"), &self.key, &body.to_string())
     }
 

@@ -43,13 +43,20 @@ pub(crate) async fn rows(component: &[u8]) -> Vec<Row> {
         let (rate, _) = tokio::join!(calls, drive_while(host.data(), &spin, SPINNING, &over));
         beside.push(rate);
     }
-    let middle = |rates: &[crate::drive::Rate], pick: fn(&crate::drive::Rate) -> f64| median(rates.iter().map(pick).collect());
+    let middle = |rates: &[crate::drive::Rate], pick: fn(&crate::drive::Rate) -> f64| {
+        median(rates.iter().map(pick).collect())
+    };
     let (p50, p99) = (middle(&alone, |rate| rate.p50_us), middle(&alone, |rate| rate.p99_us));
     let (p50_beside, p99_beside) = (middle(&beside, |rate| rate.p50_us), middle(&beside, |rate| rate.p99_us));
     vec![
-        Row::new(SECTION, format!("p99 beside a tenant with {SPINNING} endless calls / alone"), p99_beside / p99, "x")
-            .with_target(Target::AtMost(2.0))
-            .with_figures(json!({ "alone_p99_us": p99, "beside_p99_us": p99_beside })),
+        Row::new(
+            SECTION,
+            format!("p99 beside a tenant with {SPINNING} endless calls / alone"),
+            p99_beside / p99,
+            "x",
+        )
+        .with_target(Target::AtMost(2.0))
+        .with_figures(json!({ "alone_p99_us": p99, "beside_p99_us": p99_beside })),
         Row::new(SECTION, "p50 beside it / alone", p50_beside / p50, "x")
             .with_figures(json!({ "alone_p50_us": p50, "beside_p50_us": p50_beside })),
     ]

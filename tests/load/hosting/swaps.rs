@@ -44,8 +44,13 @@ pub(crate) async fn rows(component: &[u8]) -> Vec<Row> {
     let load = drive_while(host.data(), &request, CONNECTIONS, &over);
     let ((before, after, spent), tally) = tokio::join!(swaps, load);
     vec![
-        Row::new(SECTION, format!("failed requests of {} during {SWAPS} swaps", tally.answers), tally.failed as f64, "requests")
-            .with_target(Target::AtMost(0.0)),
+        Row::new(
+            SECTION,
+            format!("failed requests of {} during {SWAPS} swaps", tally.answers),
+            tally.failed as f64,
+            "requests",
+        )
+        .with_target(Target::AtMost(0.0)),
         Row::new(SECTION, "time of one swap, from request to answer", per_swap(spent), "ms"),
         Row::new(SECTION, "resident memory after the last swap / after the first 1,000", after / before, "x")
             .with_target(Target::AtMost(1.1))
