@@ -56,7 +56,7 @@ async fn each_is_refused_with_its_reason() {
     check(honest(), "documents", &["does not start"]).await;
     check(honest(), "error", &["does not start", "the model file is missing"]).await;
     check(fixtures::component_without_exports(), "fine", &["lockgate:executor/executor"]).await;
-    check(fixtures::component_with_foreign_import(), "fine", &["wasi:http/outgoing-handler"]).await;
+    check(fixtures::component_with_foreign_import(), "fine", &["wasi:sockets/tcp"]).await;
     check(fixtures::core_module(), "fine", &["core module"]).await;
     check(fixtures::truncated_component(), "fine", &[]).await;
     check(fixtures::no_component(), "fine", &[]).await;

@@ -29,7 +29,7 @@ pub(crate) fn hostile_flow() -> String {
 /// A flow from its list of executors; `{name}` becomes the component of that fixture.
 pub(crate) fn flow(executors: &str) -> String {
     let mut text = format!("jtype: Flow\nwith:\n  name: test\nexecutors:{executors}");
-    for name in ["hostile", "neighbour", "manifests"] {
+    for name in ["hostile", "neighbour", "manifests", "capabilities"] {
         let token = format!("{{{name}}}");
         if text.contains(&token) {
             text = text.replace(&token, &fixtures::component(name).display().to_string());

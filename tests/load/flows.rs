@@ -26,6 +26,7 @@ pub(crate) fn spec(stages: usize, mode: InstanceMode) -> FlowSpec {
         needs: index.checked_sub(1).map(name).into_iter().collect(),
         config: Map::new(),
         limits: Limits::default(),
+        capabilities: Default::default(),
         pool: PoolSpec { min: Some(2), max: Some(4), mode: Some(mode), ..PoolSpec::default() },
         timeout_ms: None,
         retries: 0,

@@ -50,6 +50,16 @@ pub struct HttpGrant {
 }
 
 impl HttpGrant {
+    /// A grant to these hosts on public networks, with the usual bounds.
+    pub fn to(hosts: BTreeSet<HostPattern>) -> Self {
+        Self {
+            hosts,
+            private_networks: false,
+            requests_per_call: Self::usual_requests(),
+            response_bytes: Self::usual_response_bytes(),
+        }
+    }
+
     fn usual_requests() -> u32 {
         16
     }

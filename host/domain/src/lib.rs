@@ -17,7 +17,9 @@ pub mod tenancy;
 pub mod timestamp;
 pub mod usage;
 
-pub use crate::capability::Capabilities;
+pub use crate::capability::{
+    Capabilities, CapabilityKind, ClockGrant, HostPattern, HttpGrant, KeyValueGrant, RandomGrant,
+};
 pub use crate::document::DocumentList;
 pub use crate::error::{ErrorCode, ErrorSource, GrpcCode, LimitKind, Problem};
 pub use crate::fuel::FuelBudget;

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::capability::Capabilities;
 use crate::ids::{ExecutorName, FlowName};
 use crate::limits::Limits;
 
@@ -43,6 +44,8 @@ pub struct StageSpec {
     pub config: Map<String, Value>,
     /// Ceilings of one call and one instance.
     pub limits: Limits,
+    /// What it may reach besides its documents.
+    pub capabilities: Capabilities,
     /// How many instances, and how long they live.
     pub pool: PoolSpec,
     /// `timeout_send`: milliseconds one call may take, waiting for an instance included.

@@ -5,6 +5,7 @@
 //! its place. The text may be a stranger's: its size, depth, nodes and aliases are bounded, and nothing in it is
 //! executed, included or fetched. `uses` is kept as written: what it is relative to is the caller's knowledge.
 
+mod capabilities;
 mod errors;
 mod executor;
 mod keys;

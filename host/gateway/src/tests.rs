@@ -171,6 +171,7 @@ fn flow(name: &str, client: Arc<dyn ExecutorClient>) -> ServedFlow {
         needs: Vec::new(),
         config: serde_json::Map::new(),
         limits: Limits::default(),
+        capabilities: Default::default(),
         pool: PoolSpec::default(),
         timeout_ms: None,
         retries: 0,

@@ -11,9 +11,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lockgate_domain::spec::PoolOptions;
-use lockgate_domain::{ComponentDigest, ExecutorName, FlowSpec, Limits, Manifest, Problem, StageSpec};
+use lockgate_domain::{
+    Capabilities, ComponentDigest, ExecutorName, FlowSpec, Limits, Manifest, Problem, StageSpec,
+};
 use lockgate_flow::client::ExecutorClient;
-use lockgate_runtime::{Component, InstancePool, PoolSetup};
+use lockgate_runtime::{Component, InstancePool, MemoryStore, PoolSetup};
 use serde_json::{Map, Value};
 
 use crate::adapters::PoolExecutor;
@@ -167,15 +169,25 @@ struct Setting {
     limits: Limits,
     pool: PoolOptions,
     config: Map<String, Value>,
+    capabilities: Capabilities,
 }
 
 /// The pools of the deployment that serves.
 #[derive(Debug, Default)]
-pub(crate) struct Pools(BTreeMap<ExecutorName, (Setting, Arc<PoolExecutor>)>);
+pub(crate) struct Pools {
+    executors: BTreeMap<ExecutorName, (Setting, Arc<PoolExecutor>)>,
+    /// What executors keep: it outlives their pools, as it would in a store on disk.
+    stores: BTreeMap<ExecutorName, Arc<MemoryStore>>,
+}
 
 impl Pools {
+    /// The store of that executor, or a new one.
+    fn store(&self, name: &ExecutorName) -> Arc<MemoryStore> {
+        self.stores.get(name).cloned().unwrap_or_default()
+    }
+
     fn find(&self, name: &ExecutorName, setting: &Setting) -> Option<Arc<PoolExecutor>> {
-        self.0.get(name).filter(|(known, _)| known == setting).map(|(_, executor)| executor.clone())
+        self.executors.get(name).filter(|(known, _)| known == setting).map(|(_, executor)| executor.clone())
     }
 }
 
@@ -197,12 +209,14 @@ pub(crate) async fn prepare(
             limits: spec.limits,
             pool: spec.pool.resolve(component.manifest().stateful, node.cores()),
             config: spec.config.clone(),
+            capabilities: spec.capabilities.clone(),
         };
         let kept = current.find(&spec.name, &setting);
         let is_kept = kept.is_some();
+        let store = current.store(&spec.name);
         let executor = match kept {
             Some(executor) => executor,
-            None => warm(node, spec, &setting, component.clone(), tell).await?,
+            None => warm(node, spec, &setting, component.clone(), store.clone(), tell).await?,
         };
         stages.push(Stage {
             name: spec.name.clone(),
@@ -215,7 +229,8 @@ pub(crate) async fn prepare(
             limits: setting.limits,
             is_kept,
         });
-        pools.0.insert(spec.name.clone(), (setting, executor));
+        pools.stores.insert(spec.name.clone(), store);
+        pools.executors.insert(spec.name.clone(), (setting, executor));
     }
     Ok((pools, Deployment { stages }))
 }
@@ -223,7 +238,7 @@ pub(crate) async fn prepare(
 impl Pools {
     /// The executors by name, for the planner.
     pub(crate) fn clients(&self) -> impl Iterator<Item = (ExecutorName, Arc<dyn ExecutorClient>)> {
-        self.0.iter().map(|(name, (_, executor))| (name.clone(), executor.clone() as _))
+        self.executors.iter().map(|(name, (_, executor))| (name.clone(), executor.clone() as _))
     }
 }
 
@@ -274,12 +289,15 @@ async fn warm(
     spec: &StageSpec,
     setting: &Setting,
     component: Arc<Component>,
+    store: Arc<MemoryStore>,
     tell: &(dyn Fn(StageEvent<'_>) + Sync),
 ) -> Result<Arc<PoolExecutor>, DeployError> {
     tell(StageEvent::Warming(&spec.name));
     let setup = PoolSetup {
         limits: setting.limits,
         configuration: setting.config.clone(),
+        capabilities: setting.capabilities.clone(),
+        key_value: Some(store),
         ..PoolSetup::new(spec.name.clone(), component, setting.pool)
     };
     let executor = Arc::new(PoolExecutor::new(InstancePool::new(node.runtime(), setup)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate_domain::{ComponentDigest, Manifest};
+use lockgate_domain::{CapabilityKind, ComponentDigest, Manifest};
 use lockgate_runtime::Component;
 
 /// A look at a component that this host can run.
@@ -19,8 +19,10 @@ pub struct Interface<'a> {
     pub name: &'a str,
     /// Whose interface it is: `lockgate` or `wasi`.
     pub owner: &'static str,
-    /// Whether the host gives it.
+    /// Whether the host has it.
     pub is_granted: bool,
+    /// The capability that an executor must be granted to use it.
+    pub needs: Option<CapabilityKind>,
 }
 
 impl Inspection {
@@ -69,6 +71,7 @@ impl Inspection {
             name: &import.interface,
             owner: import.by.as_str(),
             is_granted: import.granted,
+            needs: import.needs,
         })
     }
 

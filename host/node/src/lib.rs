@@ -27,7 +27,7 @@ pub use lockgate_registry::{jwt, oci};
 pub use lockgate_runtime::{CompilerCommand, compile_worker};
 
 /// The contract that this host speaks with its guests.
-pub const CONTRACT: &str = "lockgate:executor@0.1.0";
+pub const CONTRACT: &str = "lockgate:executor@0.1.1";
 
 #[cfg(test)]
 mod tests {

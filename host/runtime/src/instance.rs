@@ -141,7 +141,8 @@ struct Building<'a> {
 impl Drop for Building<'_> {
     fn drop(&mut self) {
         if let Some(bill) = self.bill.take() {
-            bill.close(self.granted.saturating_sub(self.store.get_fuel().unwrap_or(0)));
+            let burned = self.granted.saturating_sub(self.store.get_fuel().unwrap_or(0));
+            bill.close(burned, self.store.data().outbound.take_spent());
         }
     }
 }
@@ -169,6 +170,7 @@ impl Running<'_> {
         let documents = Overlay::new(documents, &setting.limits);
         state.call = Some(Call { documents, parameters, inputs, context, emit });
         state.deadline = until;
+        state.outbound.begin();
         store.set_epoch_deadline(1);
         if let Err(error) = store.set_fuel(self.granted) {
             return Some(Err(error));
@@ -212,7 +214,7 @@ impl Drop for Running<'_> {
         self.budget.give_back(self.granted.saturating_sub(burned));
         self.instance.store.data().log.finish();
         if let Some(bill) = self.bill.take() {
-            bill.close(burned);
+            bill.close(burned, self.instance.store.data().outbound.take_spent());
         }
     }
 }

@@ -10,8 +10,10 @@
 //! because wasmtime refuses to enter it again, and with it whatever the guest kept.
 
 mod component;
+mod egress;
 mod engine;
 mod failure;
+mod grants;
 mod host;
 mod instance;
 mod invocation;
@@ -28,8 +30,9 @@ mod slots;
 mod state;
 
 pub use crate::component::{CompilerCommand, Component, GrantedBy, Import, KnownComponent, compile_worker};
+pub use crate::egress::EgressAllowance;
 pub use crate::invocation::{Inputs, Invocation, InvocationReply};
-pub use crate::key_value::{KeyValueError, KeyValueStore};
+pub use crate::key_value::{KeyValueError, KeyValueStore, MemoryStore};
 pub use crate::meter::{CallMeter, NoMeter};
 pub use crate::metrics::{GuestMetric, MetricKind};
 pub use crate::pool::{InstancePool, PoolSetup, PoolStats};

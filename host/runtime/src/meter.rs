@@ -59,8 +59,9 @@ impl Bill {
     }
 
     /// Hands the sums over.
-    pub(crate) fn close(mut self, fuel: u64) {
+    pub(crate) fn close(mut self, fuel: u64, egress_bytes: u64) {
         self.usage.fuel = fuel;
+        self.usage.egress_bytes = egress_bytes;
         self.usage.wall_time_us = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.meter.record(self.usage);
     }

@@ -1,5 +1,6 @@
 //! What a store holds besides the guest: the call in progress, limits, log, and WASI without any grant.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -9,8 +10,10 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use crate::host::wasi;
+use crate::grants::Grants;
+use crate::host::{Outbound, Random, wasi};
 use crate::invocation::Inputs;
 use crate::limiter::StoreLimiter;
 use crate::log::GuestLog;
@@ -22,7 +25,6 @@ use crate::share::{Commons, Holding, TenantShare};
 const MAX_RESOURCES: usize = 1024;
 
 /// What all instances of one pool share.
-#[derive(Debug)]
 pub(crate) struct Setting {
     /// none while a component is only asked to describe itself
     pub(crate) executor: Option<ExecutorName>,
@@ -31,6 +33,7 @@ pub(crate) struct Setting {
     pub(crate) configuration: Map<String, Value>,
     pub(crate) metrics: GuestMetrics,
     pub(crate) standing: Standing,
+    pub(crate) grants: Grants,
     configuration_text: OnceLock<Arc<str>>,
 }
 
@@ -50,6 +53,9 @@ pub(crate) struct InstanceState {
     pub(crate) call: Option<Call>,
     /// When the guest must have returned; the epoch callback looks at it.
     pub(crate) deadline: Instant,
+    /// Outbound HTTP, which a setting without the grant refuses.
+    pub(crate) outbound: Outbound,
+    pub(crate) random: Random,
     wasi: Option<Box<WasiCtx>>,
     table: ResourceTable,
 }
@@ -77,14 +83,32 @@ impl Setting {
         standing: Standing,
     ) -> Self {
         let metrics = GuestMetrics::default();
-        let configuration_text = OnceLock::new();
-        Self { executor, digest, limits, configuration, metrics, standing, configuration_text }
+        let (grants, configuration_text) = (Grants::default(), OnceLock::new());
+        Self { executor, digest, limits, configuration, metrics, standing, grants, configuration_text }
+    }
+
+    /// The same with grants.
+    pub(crate) fn granting(self, grants: Grants) -> Self {
+        Self { grants, ..self }
     }
 
     /// The configuration as JSON text, written once for all instances.
     pub(crate) fn configuration_text(&self) -> Arc<str> {
         let write = || serde_json::to_string(&self.configuration).unwrap_or_else(|_| "{}".into()).into();
         self.configuration_text.get_or_init(write).clone()
+    }
+}
+
+impl fmt::Debug for Setting {
+    /// Without the configuration: it may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { executor, digest, limits, grants, .. } = self;
+        f.debug_struct("Setting")
+            .field("executor", executor)
+            .field("digest", digest)
+            .field("limits", limits)
+            .field("grants", grants)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,7 +119,9 @@ impl InstanceState {
         let log = GuestLog::new(setting.executor.clone(), &setting.limits);
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        Self { setting, limiter, log, call: None, deadline, wasi: None, table }
+        let outbound = Outbound::new(setting.grants.http.clone(), deadline);
+        let random = Random::new(setting.grants.random);
+        Self { setting, limiter, log, call: None, deadline, outbound, random, wasi: None, table }
     }
 
     /// The call in progress.
@@ -112,7 +138,16 @@ impl InstanceState {
 impl WasiView for InstanceState {
     /// Built when first asked for: seeding its random generators costs more than a short call.
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let ctx = self.wasi.get_or_insert_with(|| Box::new(wasi::context(&self.log)));
+        let ctx =
+            self.wasi.get_or_insert_with(|| Box::new(wasi::context(&self.log, self.setting.grants.clock)));
         WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for InstanceState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let Outbound { context, hooks } = &mut self.outbound;
+        hooks.deadline = self.deadline;
+        WasiHttpCtxView { hooks, table: &mut self.table, ctx: context }
     }
 }

@@ -57,7 +57,7 @@ pub fn component_without_exports() -> PathBuf {
 
 /// A component that asks for an interface nobody may have.
 pub fn component_with_foreign_import() -> PathBuf {
-    let text = r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance)))"#;
+    let text = r#"(component (import "wasi:sockets/tcp@0.2.0" (instance)))"#;
     keep("foreign-import.wasm", &from_text(text))
 }
 

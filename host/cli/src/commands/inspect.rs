@@ -55,9 +55,10 @@ pub(crate) async fn run(arguments: InspectArguments, console: &Console) -> Resul
 fn to_json(inspection: &Inspection) -> Value {
     let imports: Vec<Value> = inspection
         .imports()
-        .map(
-            |import| json!({ "interface": import.name, "owner": import.owner, "granted": import.is_granted }),
-        )
+        .map(|import| {
+            let needs = import.needs.map(|kind| kind.as_str());
+            json!({ "interface": import.name, "owner": import.owner, "granted": import.is_granted, "needs": needs })
+        })
         .collect();
     json!({
         "digest": inspection.digest().to_string(),
@@ -107,8 +108,16 @@ fn describe(inspection: &Inspection) -> Vec<String> {
     lines.push(String::new());
     lines.push(format!("{HEADING}imports{HEADING:#}"));
     for import in inspection.imports() {
-        let (style, verdict) = if import.is_granted { (GOOD, "granted") } else { (ERROR, "denied") };
-        let what = meaning(import.name).map(|what| format!("  {FAINT}{what}{FAINT:#}")).unwrap_or_default();
+        let (style, verdict) = match import.needs {
+            Some(_) => (ACCENT, "asks"),
+            None if import.is_granted => (GOOD, "granted"),
+            None => (ERROR, "denied"),
+        };
+        let mut what =
+            meaning(import.name).map(|what| format!("  {FAINT}{what}{FAINT:#}")).unwrap_or_default();
+        if let Some(kind) = import.needs {
+            what.push_str(&format!("  {FAINT}(needs the capability {}){FAINT:#}", kind.as_str()));
+        }
         lines.push(format!("  {style}{verdict:<8}{style:#} {}{what}", measures::one_line(import.name)));
     }
     lines
@@ -147,6 +156,8 @@ fn meaning(interface: &str) -> Option<&'static str> {
         ("lockgate:executor/request", "the request's id, headers and parameters"),
         ("lockgate:executor/host", "log, metrics, configuration"),
         ("lockgate:executor/types", "plain data"),
+        ("lockgate:executor/key-value", "a store of its own"),
+        ("wasi:http/", "requests to the hosts that it is granted"),
         ("wasi:clocks/", "what time it is"),
         ("wasi:random/", "random numbers"),
         ("wasi:cli/environment", "an empty environment, no arguments"),

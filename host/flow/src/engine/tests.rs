@@ -34,6 +34,7 @@ impl Bench {
                 needs,
                 config: serde_json::Map::new(),
                 limits: Limits::default(),
+                capabilities: Default::default(),
                 pool: Default::default(),
                 timeout_ms: None,
                 retries: 0,

@@ -16,6 +16,7 @@ fn spec(stages: Stages<'_>) -> FlowSpec {
         needs: needs.iter().map(|need| need.parse().unwrap()).collect(),
         config: serde_json::Map::new(),
         limits: Limits::default(),
+        capabilities: Default::default(),
         pool: Default::default(),
         timeout_ms: None,
         retries: 0,

@@ -3,6 +3,7 @@
 use lockgate_domain::{ExecutorName, StageSpec};
 use serde_json::Map;
 
+use super::capabilities::read_capabilities;
 use super::errors::{FlowError, Place};
 use super::keys;
 use super::pool::{MAX_TIME_MS, read_limits, read_pool};
@@ -57,6 +58,7 @@ pub(super) fn read(
     let needs = read_needs(&section, before, place, reader);
     let config = read_config(&section, reader);
     let limits = read_limits(&section, reader);
+    let capabilities = read_capabilities(&section, reader);
     let pool = read_pool(&section, reader);
     let timeout_ms = match section.get("timeout_send") {
         Some(_) => reader.number_or_default(&section, "timeout_send", SEND_TIME),
@@ -77,6 +79,7 @@ pub(super) fn read(
             needs: stage_needs,
             config,
             limits,
+            capabilities,
             pool,
             timeout_ms,
             retries: u32::try_from(retries.unwrap_or(0)).unwrap_or(0),

@@ -31,6 +31,9 @@ const NO_ENVIRONMENT: &str =
     "executors have no environment: pass values with `uses_with`, such as `key: ${{ ENV.KEY }}`";
 const GATEWAY_CODE: &str = "the gateway is part of the host and cannot be replaced: remove it";
 
+const NO_VAULT: &str =
+    "a flow file has no vault: pass the value with `uses_with`, such as `key: ${{ ENV.KEY }}`";
+
 /// The top of the file.
 pub(super) const ROOT: Table = &[
     ("jtype", Taken),
@@ -115,6 +118,7 @@ pub(super) const EXECUTOR: Table = &[
     ("retries", Taken),
     ("no_reduce", Taken),
     ("limits", Taken),
+    ("capabilities", Taken),
     ("instances", Taken),
     ("method", Taken),
     ("port", Ignored(ONE_PROCESS)),
@@ -192,6 +196,22 @@ pub(super) const LIMITS: Table = &[
     ("log_lines", Taken),
 ];
 
+/// `capabilities:` of an executor.
+pub(super) const CAPABILITIES: Table = &[
+    ("http", Taken),
+    ("key_value", Taken),
+    ("clock", Taken),
+    ("random", Taken),
+    ("secrets", Refused(NO_VAULT)),
+];
+
+/// `http:` of the capabilities.
+pub(super) const HTTP: Table =
+    &[("hosts", Taken), ("private_networks", Taken), ("requests_per_call", Taken), ("response_bytes", Taken)];
+
+/// `key_value:` of the capabilities.
+pub(super) const KEY_VALUE: Table = &[("bytes", Taken)];
+
 /// Where else a key could have been meant, and how messages call that place.
 pub(super) const HOMES: &[(Table, &str)] = &[
     (ROOT, "at the top of the file"),
@@ -199,6 +219,8 @@ pub(super) const HOMES: &[(Table, &str)] = &[
     (EXECUTOR, "under an entry of `executors:`"),
     (INSTANCES, "under `instances:` of an executor"),
     (LIMITS, "under `limits:` of an executor"),
+    (CAPABILITIES, "under `capabilities:` of an executor"),
+    (HTTP, "under `http:` of the capabilities"),
 ];
 
 /// The rule for a key.
@@ -249,6 +271,9 @@ mod tests {
         check("An executor", EXECUTOR);
         check("`instances`", INSTANCES);
         check("`limits`", LIMITS);
+        check("`capabilities`", CAPABILITIES);
+        check("`http`", HTTP);
+        check("`key_value`", KEY_VALUE);
     }
 
     #[test]

@@ -17,15 +17,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockgate_domain::capability::CapabilityKind;
 use lockgate_domain::hosting::{ComponentReport, ImportReport, StoredComponent};
-use lockgate_domain::{ComponentDigest, EndpointName, ErrorCode, Manifest, Problem};
+use lockgate_domain::{
+    Capabilities, CapabilityKind, ComponentDigest, EndpointName, ErrorCode, Manifest, Problem,
+};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component as Compiled, ComponentExportIndex, InstancePre};
 
 use crate::engine::{MAX_MEMORIES, MAX_TABLES};
+use crate::grants;
 use crate::host::{CONTRACT_VERSION, EXECUTOR, Offered, functions_of, judge};
 use crate::log::escape;
 use crate::runtime::Runtime;
@@ -79,6 +81,8 @@ pub struct Import {
     pub granted: bool,
     /// whose interface it is
     pub by: GrantedBy,
+    /// the capability without which no instance is built
+    pub needs: Option<CapabilityKind>,
 }
 
 /// Whose interface an import is.
@@ -124,6 +128,11 @@ impl Component {
     /// The interfaces it imports, in its own order.
     pub fn imports(&self) -> &[Import] {
         &self.imports
+    }
+
+    /// Whether these grants cover what it imports; the problem names the import and shows the grant.
+    pub fn check_capabilities(&self, capabilities: &Capabilities) -> Result<(), Problem> {
+        grants::check(&self.imports, capabilities).map_err(|problem| problem.with_digest(self.digest))
     }
 
     /// The names it exports.
@@ -259,7 +268,7 @@ fn endpoints(manifest: &Manifest) -> Vec<Arc<str>> {
 
 fn reported(import: &Import) -> ImportReport {
     let (interface, owner) = (import.interface.clone(), import.by.as_str().to_owned());
-    ImportReport { needs: needs(&interface), interface, owner }
+    ImportReport { needs: import.needs, interface, owner }
 }
 
 /// The capability without which an interface is of no use. Types alone reach nothing.
@@ -273,7 +282,7 @@ pub(crate) fn needs(interface: &str) -> Option<CapabilityKind> {
 
 fn granted(interface: String) -> Result<Import, Problem> {
     match judge(&interface) {
-        Offered::Yes(by) => Ok(Import { interface, granted: true, by }),
+        Offered::Yes(by) => Ok(Import { needs: needs(&interface), interface, granted: true, by }),
         Offered::No(problem) => Err(problem),
     }
 }

@@ -1,16 +1,23 @@
 //! What guests may import: the contract's interfaces and the part of WASI that plain programs need to start.
 //!
-//! Nothing else is in the linker, so nothing else can be reached: no sockets, no HTTP, no file. The shims translate
-//! types and charge fuel; what a value means is checked where the documents live.
+//! Nothing else is in the linker, so nothing else can be reached: no sockets, no file. HTTP and key-value are in it for
+//! everybody and do nothing without a grant. The shims translate types and charge fuel; what a value means is checked
+//! where the documents live.
 
+mod clocks;
 mod documents;
+mod http;
+mod key_value;
 mod offer;
+mod random;
 mod records;
 mod request;
 mod services;
 pub(crate) mod wasi;
 
+pub(crate) use http::{HttpAccess, Outbound};
 pub(crate) use offer::{CONTRACT_VERSION, EXECUTOR, Offered, functions_of, judge};
+pub(crate) use random::Random;
 pub(crate) use records::GuestError;
 
 use wasmtime::component::Linker;
@@ -32,7 +39,9 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<InstanceState>>
     documents::link(&mut linker.instance(&offer::contract("docs"))?)?;
     request::link(&mut linker.instance(&offer::contract("request"))?)?;
     services::link(&mut linker.instance(&offer::contract("host"))?)?;
+    key_value::link(&mut linker.instance(&offer::contract("key-value"))?)?;
     wasi::link(&mut linker)?;
+    http::link(&mut linker)?;
     Ok(linker)
 }
 

@@ -5,17 +5,17 @@
 
 use lockgate_domain::{ErrorCode, Problem};
 
-use super::wasi;
+use super::{http, wasi};
 use crate::component::GrantedBy;
 use crate::log::escape;
 
 /// Version of the contract that this host offers; executors built for any 0.1.x fit.
-pub(crate) const CONTRACT_VERSION: &str = "0.1.0";
+pub(crate) const CONTRACT_VERSION: &str = "0.1.1";
 /// The interface that every executor exports, without its version.
 pub(crate) const EXECUTOR: &str = "lockgate:executor/executor";
 
 const PACKAGE: &str = "lockgate:executor";
-const WASI_VERSION: &str = "0.2.12";
+pub(super) const WASI_VERSION: &str = "0.2.12";
 const MAX_NAME_BYTES: usize = 128;
 
 /// Functions of the contract's interfaces, by interface.
@@ -55,6 +55,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ),
     ("request", &["id", "header", "parameters", "parameter", "remaining", "cancelled", "inputs"]),
     ("host", &["log", "record-metric", "configuration", "configured"]),
+    ("key-value", &["get", "set", "delete", "keys"]),
 ];
 
 /// What becomes of one import.
@@ -113,19 +114,16 @@ fn offered_version(name: &Name<'_>) -> Option<(&'static str, GrantedBy)> {
     if name.package == PACKAGE && CONTRACT.iter().any(|(interface, _)| *interface == name.interface) {
         return Some((CONTRACT_VERSION, GrantedBy::Lockgate));
     }
-    has(wasi::INTERFACES, name.package).then_some((WASI_VERSION, GrantedBy::Wasi))
+    let is_wasi = has(wasi::INTERFACES, name.package) || has(http::INTERFACES, name.package);
+    is_wasi.then_some((WASI_VERSION, GrantedBy::Wasi))
 }
 
 fn refusal(name: &Name<'_>, shown: &str) -> Problem {
     let message = format!("the component imports {shown}, which this host does not grant");
     match name.package {
-        "wasi:http" => Problem::new(ErrorCode::CapabilityDenied, message).with_hint(
-            "executors have no network; a JavaScript component imports this by default: build it with \
-             `disableFeatures: ['http', 'fetch-event']`, or with the QuickJS backend of jco",
-        ),
         "wasi:sockets" => Problem::new(ErrorCode::CapabilityDenied, message).with_hint(
-            "executors have no network; a Python component imports this by default: build it with \
-             `componentize-py ... --stub-wasi`",
+            "executors have no sockets, only `wasi:http/outgoing-handler` where it is granted; a Python component \
+             imports this by default: build it with `componentize-py ... --stub-wasi`",
         ),
         package if package.starts_with("wasi:") => {
             let hint =
@@ -142,7 +140,7 @@ fn refusal(name: &Name<'_>, shown: &str) -> Problem {
 
 fn nearest(name: &Name<'_>) -> String {
     let ours = CONTRACT.iter().map(|(interface, _)| format!("{PACKAGE}/{interface}@{CONTRACT_VERSION}"));
-    let wasi = wasi::INTERFACES.iter().flat_map(|(package, interfaces)| {
+    let wasi = wasi::INTERFACES.iter().chain(http::INTERFACES).flat_map(|(package, interfaces)| {
         interfaces.iter().map(move |interface| format!("{package}/{interface}@{WASI_VERSION}"))
     });
     let wanted = format!("{}/{}", name.package, name.interface);

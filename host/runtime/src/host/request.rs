@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use wasmtime::component::LinkerInstance;
 
-use super::{Host, charge};
+use super::{Host, charge, clocks};
 use crate::state::InstanceState;
 
 pub(super) fn link(request: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Result<()> {
@@ -31,8 +31,8 @@ pub(super) fn link(request: &mut LinkerInstance<'_, InstanceState>) -> wasmtime:
     })?;
     request.func_wrap("remaining", |mut store: Host<'_>, (): ()| {
         charge(&mut store, 0)?;
-        let left = store.data().deadline.saturating_duration_since(Instant::now());
-        Ok((Some(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)),))
+        let state = store.data();
+        Ok((Some(clocks::remaining(state.deadline, state.setting.grants.clock)),))
     })?;
     request.func_wrap("cancelled", |mut store: Host<'_>, (): ()| {
         charge(&mut store, 0)?;

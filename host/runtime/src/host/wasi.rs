@@ -5,20 +5,20 @@
 //! epoch takes the thread from it every few milliseconds.
 
 use bytes::Bytes;
+use lockgate_domain::ClockGrant;
 use tokio::io::AsyncWrite;
 use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
-use wasmtime_wasi::p2::bindings::{cli, filesystem, random};
+use wasmtime_wasi::p2::bindings::{cli, filesystem};
 use wasmtime_wasi::p2::{self, OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::{WasiCtx, async_trait};
 
+use super::offer::WASI_VERSION;
+use super::{clocks, random};
 use crate::log::{GuestLog, Stream};
 use crate::state::InstanceState;
 
-/// Most random bytes in one call.
-const MAX_RANDOM_BYTES: u64 = 64 << 10;
 /// Bytes that a stream takes at once; also what `write-zeroes` may allocate.
 const STREAM_BYTES: usize = 64 << 10;
 
@@ -46,10 +46,11 @@ pub(super) const INTERFACES: &[(&str, &[&str])] = &[
 ];
 
 pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    // io, clocks, random, and the three standard streams
+    // io, clocks, random, and the three standard streams; random is replaced by ours
     p2::add_to_linker_proxy_interfaces_async(linker)?;
-    random::insecure::add_to_linker::<_, WasiRandom>(linker, InstanceState::random)?;
-    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, InstanceState::random)?;
+    linker.allow_shadowing(true);
+    random::link(linker, WASI_VERSION)?;
+    linker.allow_shadowing(false);
     cli::environment::add_to_linker::<_, WasiCli>(linker, InstanceState::cli)?;
     cli::exit::add_to_linker::<_, WasiCli>(linker, InstanceState::cli)?;
     cli::terminal_input::add_to_linker::<_, WasiCli>(linker, InstanceState::cli)?;
@@ -62,13 +63,12 @@ pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
 }
 
 /// A context that grants nothing.
-pub(crate) fn context(log: &GuestLog) -> WasiCtx {
+pub(crate) fn context(log: &GuestLog, clock: ClockGrant) -> WasiCtx {
     let pipe = |stream| Pipe { log: log.clone(), stream };
-    WasiCtx::builder()
-        .stdout(pipe(Stream::Out))
-        .stderr(pipe(Stream::Err))
-        .max_random_size(MAX_RANDOM_BYTES)
-        .build()
+    let mut builder = WasiCtx::builder();
+    builder.stdout(pipe(Stream::Out)).stderr(pipe(Stream::Err));
+    clocks::set(&mut builder, clock);
+    builder.build()
 }
 
 /// A standard stream that ends in the log.

@@ -19,6 +19,7 @@ use lockgate_domain::{ErrorCode, ExecutorName, LimitKind, Problem};
 use self::lease::{Desk, Entry, Lease};
 pub use self::setup::PoolSetup;
 use crate::component::Component;
+use crate::grants::Grants;
 use crate::instance::Instance;
 use crate::invocation::{Invocation, InvocationReply};
 use crate::limiter::after;
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     options: PoolOptions,
     desk: Desk,
     counts: Counts,
+    /// What the component imports and is not granted: no instance is built.
+    denied: Option<Problem>,
 }
 
 /// What happened since the pool was made.
@@ -90,14 +93,18 @@ impl InstancePool {
     /// An empty pool.
     pub fn new(runtime: &Runtime, setup: PoolSetup) -> Self {
         let PoolSetup { executor, component, limits, options, configuration, share, meter, .. } = setup;
+        let PoolSetup { capabilities, key_value, egress, .. } = setup;
+        let denied = component.check_capabilities(&capabilities).err();
+        let denied = denied.map(|problem| problem.with_executor(&executor));
         let standing = Standing { share, meter: Metered::new(meter), commons: runtime.commons().clone() };
         let setting =
             Setting::new(Some(executor.clone()), component.digest(), limits, configuration, standing);
+        let setting = setting.granting(Grants::new(&capabilities, key_value, &egress));
         let options =
             PoolOptions { max: options.max.max(1), min: options.min.min(options.max.max(1)), ..options };
         let counts = Counts::default();
         let (runtime, setting, desk) = (runtime.clone(), Arc::new(setting), Desk::default());
-        let inner = Arc::new(Inner { runtime, component, setting, executor, options, desk, counts });
+        let inner = Arc::new(Inner { runtime, component, setting, executor, options, desk, counts, denied });
         inner.runtime.commons().register(&inner);
         Self(inner)
     }
@@ -120,6 +127,7 @@ impl InstancePool {
     /// Builds instances, `init` included, until there are `min`. Safe to call again when some were lost.
     pub async fn prewarm(&self) -> Result<(), Problem> {
         let inner = &self.0;
+        inner.check_grants()?;
         let until = after(Instant::now(), inner.setting.limits.wall_time_ms);
         while let Some(lease) = Lease::reserve(inner, inner.options.min) {
             let lease = inner.build(lease, until).await?;
@@ -217,8 +225,13 @@ impl Inner {
         self.desk.spare(self.options.min).is_some()
     }
 
+    fn check_grants(&self) -> Result<(), Problem> {
+        self.denied.clone().map_or(Ok(()), Err)
+    }
+
     /// Fills a reserved place.
     async fn build(&self, mut lease: Lease, until: Instant) -> Result<Lease, Problem> {
+        self.check_grants()?;
         let linked = self.component.linked();
         let free = || self.runtime.slots().try_take(linked.demand);
         let mut slot = free();

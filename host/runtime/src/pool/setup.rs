@@ -7,6 +7,7 @@ use lockgate_domain::{Capabilities, ExecutorName, Limits, TenantName};
 use serde_json::{Map, Value};
 
 use crate::component::Component;
+use crate::egress::EgressAllowance;
 use crate::key_value::KeyValueStore;
 use crate::meter::{CallMeter, NoMeter};
 use crate::share::TenantShare;
@@ -28,6 +29,8 @@ pub struct PoolSetup {
     pub capabilities: Capabilities,
     /// the store behind `capabilities.key_value`
     pub key_value: Option<Arc<dyn KeyValueStore>>,
+    /// bytes of outbound HTTP that are left; shared by all pools of one account
+    pub egress: EgressAllowance,
     /// on whose account it computes and holds memory
     pub share: TenantShare,
     /// who is told what its calls used
@@ -45,6 +48,7 @@ impl PoolSetup {
             configuration: Map::new(),
             capabilities: Capabilities::default(),
             key_value: None,
+            egress: EgressAllowance::default(),
             share: TenantShare::new(TenantName::local()),
             meter: Arc::new(NoMeter),
         }

@@ -86,11 +86,10 @@ fn imports_that_are_not_offered() {
     };
     let denied = ErrorCode::CapabilityDenied;
     let invalid = ErrorCode::InvalidComponent;
-    check(&with("wasi:http/types@0.2.10"), denied, "wasi:http/types@0.2.10", "QuickJS");
     check(&with("wasi:sockets/tcp@0.2.0"), denied, "wasi:sockets/tcp", "--stub-wasi");
     check(&with("wasi:cli/stdou@0.2.0"), denied, "stdou", "wasi:cli/stdout@0.2");
-    check(&with("lockgate:executor/docs@0.2.0"), invalid, "offers version 0.1.0", "SDK");
-    check(&with("lockgate:executor/requests@0.1.0"), invalid, "does not exist", "executor/request@0.1.0");
+    check(&with("lockgate:executor/docs@0.2.0"), invalid, "offers version 0.1.1", "SDK");
+    check(&with("lockgate:executor/requests@0.1.0"), invalid, "does not exist", "executor/request@0.1.1");
     check(
         &with("lockgate:executor/request@0.1.7"),
         invalid,
@@ -104,7 +103,7 @@ fn imports_that_are_not_offered() {
 #[test]
 fn exports_of_another_contract() {
     let newer = Guest { export: "0.2.0", ..Guest::calling(OK) };
-    check(&newer.bytes(), ErrorCode::InvalidComponent, "executor@0.2.0, this host speaks 0.1.0", "exports");
+    check(&newer.bytes(), ErrorCode::InvalidComponent, "executor@0.2.0, this host speaks 0.1.1", "exports");
     let patched = Guest { export: "0.1.9", ..Guest::calling(OK) };
     load(&patched);
 }
@@ -179,19 +178,60 @@ fn components_compile_in_a_process_of_their_own() {
     check("/bin/sh", &["-c", "printf '\\001too large'"], ErrorCode::InvalidComponent, "too large");
 }
 
-#[test]
-fn the_linker_offers_the_whole_contract() {
+/// A component that imports all that a world of a contract has.
+fn dummy(text: &str, world: &str) -> Vec<u8> {
     let mut resolve = wit_parser::Resolve::default();
-    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/executor.wit");
-    let package = resolve.push_file(wit).unwrap();
-    let world = resolve.select_world(&[package], Some("executor-world")).unwrap();
+    let package = resolve.push_str("executor.wit", text).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = wit_component::dummy_module(
         &resolve,
         world,
         wit_parser::ManglingAndAbi::Legacy(wit_parser::LiftLowerAbi::Sync),
     );
     wit_component::embed_component_metadata(&mut module, &resolve, world, Default::default()).unwrap();
-    let component = wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
+    wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+}
+
+#[test]
+fn the_linker_offers_the_whole_contract() {
+    let wit = include_str!("../../../../wit/executor.wit").replace(
+        "  import host;\n  export executor;",
+        "  import host;\n  import key-value;\n  export executor;",
+    );
+    let component = dummy(&wit, "executor-world");
+    assert!(String::from_utf8_lossy(&component).contains("lockgate:executor/key-value@0.1.1"));
     // Everything links; only then the dummy's `describe` runs, which is `unreachable`.
     check(&component, ErrorCode::GuestTrap, "unreachable", "");
+}
+
+#[test]
+fn a_component_of_the_first_contract_links() {
+    let component = dummy(include_str!("../../../../wit/0.1.0/executor.wit"), "executor-world");
+    assert!(String::from_utf8_lossy(&component).contains("lockgate:executor/docs@0.1.0"));
+    check(&component, ErrorCode::GuestTrap, "unreachable", "");
+}
+
+#[tokio::test]
+async fn what_an_import_needs_must_be_granted() {
+    let check = |import: &'static str, kind: &'static str, shown: &'static str, granted: &'static str| async move {
+        let imports = format!(r#"(import "{import}" (instance))"#);
+        let component = load(&Guest { imports, ..Guest::calling(OK) });
+        let found = component.imports().iter().find(|found| found.interface == import).unwrap();
+        assert_eq!(found.needs.map(|kind| kind.as_str()), Some(kind));
+        let setup = PoolSetup::new("ex".parse().unwrap(), component.clone(), options(InstanceMode::Fresh, 1));
+        let pool = InstancePool::new(&RUNTIME, setup.clone());
+        for problem in [pool.prewarm().await.unwrap_err(), fails(&pool).await] {
+            assert_eq!(problem.code(), ErrorCode::CapabilityDenied);
+            assert!(problem.message().contains(import) && problem.message().ends_with(kind), "{problem:?}");
+            assert!(problem.hint().is_some_and(|hint| hint.contains(shown)), "{problem:?}");
+        }
+        let capabilities = serde_json::from_str(granted).unwrap();
+        let pool = InstancePool::new(&RUNTIME, PoolSetup { capabilities, ..setup });
+        pool.invoke(invocation()).await.unwrap();
+    };
+    let http = r#"{"http": {"hosts": ["api.example.org"]}}"#;
+    check("wasi:http/outgoing-handler@0.2.4", "http", "{ http: { hosts: [api.example.org] } }", http).await;
+    check("wasi:http/outgoing-handler@0.2.10", "http", "QuickJS", http).await;
+    let store = r#"{"key_value": {"bytes": 1048576}}"#;
+    check("lockgate:executor/key-value@0.1.1", "key_value", "{ key_value: { bytes: 1MiB } }", store).await;
 }

@@ -10,3 +10,13 @@ wit_bindgen::generate!({
     pub_export_macro: true,
     default_bindings_module: "lockgate_sdk::bindings",
 });
+
+/// The key-value store. Imported only by executors that call it.
+pub mod capabilities {
+    wit_bindgen::generate!({ path: "wit", world: "capabilities" });
+}
+
+/// Outbound HTTP. Imported only by executors that call it.
+pub mod client {
+    wit_bindgen::generate!({ path: "wit-http", world: "client", generate_all });
+}

@@ -22,6 +22,8 @@ mod executor;
 mod export;
 mod field;
 mod host;
+pub mod http;
+pub mod key_value;
 mod log;
 pub mod metrics;
 mod request;
@@ -56,13 +58,13 @@ pub mod prelude {
 
     #[cfg(not(target_arch = "wasm32"))]
     pub use crate::documents;
-    pub use crate::metrics;
     #[cfg(not(target_arch = "wasm32"))]
     pub use crate::testing::{Reply, TestHost};
     pub use crate::{
         Code, Document, DocumentRow, Documents, Error, Executor, Json, Matrix, Parameters, Request, Result,
         ResultExt, Tensor, Texts, bail, debug, endpoint, ensure, error, executor, info, init, trace, warn,
     };
+    pub use crate::{http, key_value, metrics};
 }
 
 /// What the expansion of `#[executor]` and of the derives calls; not for authors.

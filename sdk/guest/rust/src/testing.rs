@@ -12,6 +12,7 @@ pub(crate) mod table;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -19,7 +20,7 @@ use serde_json::Value;
 pub use crate::testing::input::IntoDocuments;
 pub use crate::testing::reply::Reply;
 use crate::testing::state::{State, enter};
-use crate::{Executor, Level, Result};
+use crate::{Executor, Level, Result, http};
 
 /// Documents for a test, in JSON: `documents![{ "text": "a" }, { "text": "b", "tags": { "n": 1 } }]`.
 ///
@@ -103,6 +104,34 @@ impl TestHost {
     pub fn listener_leaves_after(mut self, lists: usize) -> Self {
         self.state.listens_to = Some(lists);
         self
+    }
+
+    /// Grants HTTP: `answer` stands for all hosts. Without it every request is denied.
+    #[must_use]
+    pub fn http(mut self, answer: impl Fn(&http::Request) -> Result<http::Response> + 'static) -> Self {
+        self.state.http = Some(Rc::new(answer));
+        self
+    }
+
+    /// Grants a key-value store and puts a value into it.
+    #[must_use]
+    pub fn stored(mut self, key: &str, value: impl AsRef<[u8]>) -> Self {
+        let store = self.state.store.get_or_insert_default();
+        store.insert(key.into(), value.as_ref().to_vec());
+        self
+    }
+
+    /// Grants an empty key-value store. Without a store every use of it is denied.
+    #[must_use]
+    pub fn key_value(mut self) -> Self {
+        self.state.store.get_or_insert_default();
+        self
+    }
+
+    /// A value in the key-value store.
+    #[must_use]
+    pub fn stored_value(&self, key: &str) -> Option<&[u8]> {
+        Some(self.state.store.as_ref()?.get(key)?)
     }
 
     /// Changes the parameters between two calls.

@@ -2,11 +2,14 @@
 //!
 //! Everything is moved, never copied: the conversions are renames that the optimiser removes.
 
+mod capabilities;
+
 use super::{Access, AccessError};
 use crate::bindings::lockgate::executor::{docs, host, request, types};
 use crate::metrics::Metric;
 use crate::{Error, Kind, Level, Tensor};
 
+pub(crate) use self::capabilities::*;
 pub(crate) use crate::bindings::lockgate::executor::docs::PackedText;
 
 macro_rules! pass {

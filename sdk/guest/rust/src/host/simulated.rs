@@ -3,11 +3,15 @@
 //! Outside of a call of [`TestHost`](crate::testing::TestHost) there are no documents, an empty
 //! configuration, and log lines go nowhere.
 
+use std::collections::BTreeMap;
+
 use super::{Access, AccessError};
+use crate::http::{Parts, Request, Response};
+use crate::key_value::StoreError;
 use crate::metrics::Metric;
 use crate::testing::state::{State, with};
 use crate::testing::table::Values;
-use crate::{Kind, Level, Tensor};
+use crate::{Code, Error, Kind, Level, Tensor};
 
 /// A text column in one piece, as the contract has it.
 #[derive(Clone, Debug, Default)]
@@ -162,6 +166,60 @@ pub(crate) fn select(rows: &[u32]) -> Access<()> {
 
 pub(crate) fn emit(rows: &[u32]) -> Access<bool> {
     documents("emit", |state| state.emit(rows))
+}
+
+pub(crate) fn http_send(request: &Request, _: &Parts<'_>) -> crate::Result<Response> {
+    // Asked outside of the state: the double may look at it as well.
+    match with("http", |state| state.http.clone()).flatten() {
+        Some(answer) => answer(request),
+        None => Err(Error::new(Code::PermissionDenied, "this host is not granted to the executor")),
+    }
+}
+
+pub(crate) fn store_get(key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    store("store_get", key, |store| Ok(store.get(key).cloned()))
+}
+
+pub(crate) fn store_set(key: &str, value: &[u8]) -> Result<(), StoreError> {
+    if value.len() > 1 << 20 {
+        return Err(StoreError::Invalid(format!(
+            "the value has {} bytes, at most 1048576 are taken",
+            value.len()
+        )));
+    }
+    store("store_set", key, |store| {
+        store.insert(key.to_owned(), value.to_vec());
+        Ok(())
+    })
+}
+
+pub(crate) fn store_delete(key: &str) -> Result<bool, StoreError> {
+    store("store_delete", key, |store| Ok(store.remove(key).is_some()))
+}
+
+pub(crate) fn store_keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, StoreError> {
+    store("store_keys", "keys", |store| {
+        let keys = store.keys().filter(|key| key.starts_with(prefix));
+        let keys = keys.filter(|key| after.is_none_or(|after| key.as_str() > after));
+        Ok(keys.take(limit.min(1000) as usize).cloned().collect())
+    })
+}
+
+/// Asks the store, with the contract's rules on keys.
+fn store<T>(
+    name: &'static str,
+    key: &str,
+    ask: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let asked = with(name, |state| {
+        let store = state.store.as_mut().ok_or(StoreError::Denied)?;
+        match key.len() {
+            0 => Err(StoreError::Invalid("the key is empty".into())),
+            1..=1024 => ask(store),
+            len => Err(StoreError::Invalid(format!("the key has {len} bytes, at most 1024 are taken"))),
+        }
+    });
+    asked.unwrap_or(Err(StoreError::Denied))
 }
 
 pub(crate) fn request_id() -> String {

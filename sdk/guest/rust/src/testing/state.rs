@@ -2,14 +2,16 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use crate::Level;
 use crate::host::Access;
+use crate::http::{Request, Response};
 use crate::metrics::Metric;
 use crate::testing::reply::render;
 use crate::testing::table::Table;
+use crate::{Level, Result};
 
 /// The host's side of a call.
 pub(crate) struct State {
@@ -21,7 +23,14 @@ pub(crate) struct State {
     pub(crate) emitted: Vec<Vec<Value>>,
     pub(crate) listens_to: Option<usize>,
     pub(crate) host_calls: Vec<&'static str>,
+    /// What answers HTTP requests; none denies them.
+    pub(crate) http: Option<Server>,
+    /// The key-value store; none denies it.
+    pub(crate) store: Option<BTreeMap<String, Vec<u8>>>,
 }
+
+/// A double of all the hosts that a test may call.
+pub(crate) type Server = Rc<dyn Fn(&Request) -> Result<Response>>;
 
 /// What the request says.
 pub(crate) struct RequestState {
@@ -73,6 +82,8 @@ impl Default for State {
             emitted: Vec::new(),
             listens_to: None,
             host_calls: Vec::new(),
+            http: None,
+            store: None,
         }
     }
 }
