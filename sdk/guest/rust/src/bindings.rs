@@ -15,8 +15,3 @@ wit_bindgen::generate!({
 pub mod capabilities {
     wit_bindgen::generate!({ path: "wit", world: "capabilities" });
 }
-
-/// Outbound HTTP. Imported only by executors that call it.
-pub mod client {
-    wit_bindgen::generate!({ path: "wit-http", world: "client", generate_all });
-}

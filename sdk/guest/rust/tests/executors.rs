@@ -364,6 +364,60 @@ fn columns_follow_the_contract() {
     assert_eq!(reply.documents()[1], expected);
 }
 
+/// Asks a service and remembers its answers.
+#[derive(Default)]
+struct Asking;
+
+/// Asks and remembers.
+#[executor]
+impl Asking {
+    #[endpoint("/ask")]
+    fn ask(&mut self, documents: &mut Documents) -> Result<()> {
+        let known: Option<Vec<String>> = key_value::get_json("words")?;
+        let words = match known {
+            Some(words) => words,
+            None => {
+                let request = http::Request::post("https://api.example.org/words?v=1").bearer("key");
+                let words: Vec<String> = request.json(&["a", "b"]).send()?.success()?.json()?;
+                key_value::set_json("words", &words)?;
+                words
+            }
+        };
+        documents.map_texts(|_| words.join(" "))
+    }
+
+    #[endpoint("/forget")]
+    fn forget(&mut self, documents: &mut Documents) -> Result<()> {
+        let keys = key_value::keys("")?;
+        let gone: Vec<bool> = keys.iter().map(|key| key_value::delete(key)).collect::<Result<_>>()?;
+        documents.map_texts(|_| format!("{keys:?} {gone:?} {:?}", key_value::get("words")))
+    }
+}
+
+#[test]
+fn doubles_stand_for_what_is_granted() {
+    let text = || documents![{ "text": "?" }];
+    let denied = TestHost::new().call::<Asking>("/ask", text()).unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied, "{denied:?}");
+    let denied = TestHost::new().key_value().call::<Asking>("/ask", text()).unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied, "{denied:?}");
+    assert!(denied.to_string().contains("POST https://api.example.org/words: "), "{denied:?}");
+    let mut host = TestHost::new().key_value().http(|request| {
+        assert_eq!((request.method(), request.url()), ("POST", "https://api.example.org/words?v=1"));
+        assert_eq!(request.sent_header("authorization"), Some("Bearer key"));
+        assert_eq!(request.sent_header("content-type"), Some("application/json"));
+        Ok(http::Response::new(200).with_body(request.sent_body()))
+    });
+    for _ in 0..2 {
+        assert_eq!(host.call::<Asking>("/ask", text()).unwrap().texts(), ["a b"]);
+    }
+    assert_eq!(host.stored_value("words"), Some(&br#"["a","b"]"#[..]));
+    let reply = host.call::<Asking>("/forget", text()).unwrap();
+    assert_eq!(reply.texts(), [r#"["words"] [true] Ok(None)"#]);
+    let mut host = TestHost::new().key_value().http(|_| Ok(http::Response::new(503)));
+    assert_eq!(host.call::<Asking>("/ask", text()).unwrap_err().code(), Code::Unavailable);
+}
+
 #[test]
 fn the_contract_is_the_repositorys() {
     let own = include_str!("../wit/executor.wit");

@@ -50,7 +50,10 @@ fn answer(mut stream: TcpStream, counted: &AtomicU32) {
     let length = head.iter().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
     reader.read_exact(&mut vec![0; length.unwrap_or(0)]).ok();
     let path = first.split(' ').nth(1).unwrap_or("").to_owned();
-    let forever = || std::thread::sleep(Duration::from_secs(3600));
+    let forever = || {
+        std::thread::sleep(Duration::from_secs(3600));
+        None
+    };
     match path.as_str() {
         "/hello" => write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-y: z\r\n\r\nhello").ok(),
         "/head" => {
@@ -70,10 +73,10 @@ fn answer(mut stream: TcpStream, counted: &AtomicU32) {
             while write!(stream, "x-{}: y\r\n", "x".repeat(1000)).is_ok() {}
             None
         }
-        "/silent" => Some(forever()),
+        "/silent" => forever(),
         "/stalls" => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello").ok();
-            Some(forever())
+            forever()
         }
         "/breaks" => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello").ok(),
         "/upgrade" => stream

@@ -1,12 +1,13 @@
 //! The imports that need a capability: linked only into executors that reach these functions.
 
-use crate::bindings::capabilities::lockgate::executor::key_value;
-use crate::bindings::client::wasi::http::outgoing_handler::handle;
-use crate::bindings::client::wasi::http::types::{
+use wasip2::http::outgoing_handler::handle;
+use wasip2::http::types::{
     ErrorCode, Fields, HeaderError, IncomingResponse, Method, OutgoingBody, OutgoingRequest, RequestOptions,
     Scheme, http_error_code,
 };
-use crate::bindings::client::wasi::io::streams::StreamError;
+use wasip2::io::streams::StreamError;
+
+use crate::bindings::capabilities::lockgate::executor::key_value;
 use crate::http::{Parts, Request, Response};
 use crate::key_value::StoreError;
 use crate::{Code, Error, Result};
