@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use lockgate_domain::hosting::ExecutorReference;
 use lockgate_domain::spec::{GatewaySpec, PoolSpec};
-use lockgate_domain::{ErrorCode, ExecutorName, FlowName, FlowSpec, Limits, Problem, StageSpec};
+use lockgate_domain::{
+    Capabilities, ErrorCode, ExecutorName, FlowName, FlowSpec, Limits, Problem, StageSpec,
+};
 use lockgate_flow::client::ExecutorClient;
 use lockgate_flow::plan::ExecutionPlan;
 use lockgate_flow::yaml::FlowFile;
@@ -95,6 +97,11 @@ fn stage_faults(stage: &StageSpec) -> Vec<String> {
     let keys = [
         ("uses_with", !stage.config.is_empty(), "to the `configuration` of a revision"),
         ("limits", stage.limits != Limits::default(), "to the `limits` of a revision"),
+        (
+            "capabilities",
+            stage.capabilities != Capabilities::default(),
+            "to the `capabilities` of a revision",
+        ),
         ("replicas", stage.pool.max.is_some(), "to the `scale` of the executor's deployment"),
         (
             "instances",

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::pending::EgressAllowance;
 use lockgate_domain::hosting::{ExecutorReference, Revision, StoredComponent, Target};
 use lockgate_domain::tenancy::TenantSettings;
 use lockgate_domain::{ErrorCode, ExecutorName, Problem, Tenant, TenantName, Timestamp};
 use lockgate_registry::Registry;
 use lockgate_registry::access::TenantAccess;
-use lockgate_runtime::{KeyValueError, KeyValueStore, Runtime, TenantShare};
+use lockgate_runtime::{EgressAllowance, KeyValueError, KeyValueStore, Runtime, TenantShare};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 

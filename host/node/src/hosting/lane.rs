@@ -10,13 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::pending::MemoryStore;
 use arc_swap::ArcSwapOption;
 use lockgate_domain::hosting::{CapsulePolicy, Revision, RevisionNumber, Scale};
 use lockgate_domain::spec::{InstanceMode, PoolOptions, PoolSpec};
 use lockgate_domain::{ErrorCode, ExecutorName, LimitKind, Manifest, Problem, Timestamp};
 use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply};
-use lockgate_runtime::{InstancePool, KnownComponent, PoolSetup, PoolStats};
+use lockgate_runtime::{InstancePool, KnownComponent, MemoryStore, PoolSetup, PoolStats};
 use serde_json::{Map, Value};
 
 use super::ground::{Ground, Owner, blocking};
@@ -204,6 +203,7 @@ impl Lane {
             configuration: configuration.clone(),
             capabilities: spec.capabilities.clone(),
             key_value,
+            egress: owner.egress.clone(),
             share: owner.share.clone(),
             meter: ground.meter(owner, &self.executor),
             ..PoolSetup::new(self.executor.clone(), component, self.options)

@@ -18,7 +18,6 @@ mod ledger;
 mod numbers;
 mod options;
 mod parts;
-mod pending;
 mod platform;
 mod quota;
 mod reexamine;

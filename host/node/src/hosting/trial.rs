@@ -6,11 +6,10 @@
 
 use std::sync::Arc;
 
-use super::pending::MemoryStore;
 use lockgate_domain::hosting::{ExampleOutcome, GoldenExample, RevisionSpec};
 use lockgate_domain::spec::{InstanceMode, PoolSpec};
 use lockgate_domain::{ErrorCode, ExecutorName, Problem};
-use lockgate_runtime::{Component, InstancePool, KeyValueStore, KnownComponent, PoolSetup};
+use lockgate_runtime::{Component, InstancePool, KeyValueStore, KnownComponent, MemoryStore, PoolSetup};
 use serde_json::{Map, Value};
 
 use super::golden;
@@ -39,6 +38,7 @@ pub(crate) async fn run(
         configuration,
         capabilities: spec.capabilities.clone(),
         key_value,
+        egress: owner.egress.clone(),
         share: owner.share.clone(),
         meter: ground.meter(owner, executor),
         ..PoolSetup::new(executor.clone(), component, options.resolve(false, ground.cores))
