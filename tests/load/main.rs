@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, reason = "a benchmark stops at the first surprise")]
 
 mod drive;
+mod fairness;
 mod flows;
 mod grpc;
 mod hops;
@@ -54,6 +55,10 @@ fn main() -> ExitCode {
         rows.extend(start::rows(&tokio, &bytes, scratch.path()));
     }
     rows.extend(hosting::rows(&tokio, &wasm, &wants));
+    if wants("fairness") {
+        let picture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/fairness.svg");
+        rows.extend(fairness::rows(&fairness::threads(), &bytes, &picture));
+    }
     report(&rows)
 }
 

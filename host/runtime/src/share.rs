@@ -100,7 +100,8 @@ impl TenantShare {
         self.0.lane
     }
 
-    fn is(&self, other: &Self) -> bool {
+    /// Whether both are one share.
+    pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }

@@ -92,18 +92,19 @@ impl Fair {
     pub(super) fn ask(&mut self, id: LaneId, weight: u32, ticket: Ticket) -> Entry {
         let floor = self.floor;
         let lane = self.lanes.entry(id).or_default();
-        lane.weight = u64::from(weight.max(1));
         if lane.is_idle() {
+            lane.weight = u64::from(weight.max(1));
             let credit = lane.virtual_time(CREDIT * SLICE);
             lane.clock = lane.clock.max(floor.saturating_sub(credit));
         }
-        self.ask_again(id, ticket)
+        self.ask_again(id, weight, ticket)
     }
 
     /// Asks for another slice in the moment in which the last one ended: the tenant was not away, so its clock stays.
-    pub(super) fn ask_again(&mut self, id: LaneId, ticket: Ticket) -> Entry {
+    pub(super) fn ask_again(&mut self, id: LaneId, weight: u32, ticket: Ticket) -> Entry {
         let floor = self.floor;
         let lane = self.lanes.entry(id).or_default();
+        lane.weight = u64::from(weight.max(1));
         let (clock, owed) = (lane.clock, lane.clock.saturating_add(lane.virtual_time(SLICE)) < floor);
         let first = self.ready.first().is_none_or(|(other, _)| clock < *other);
         let beyond = self.running >= self.cores;

@@ -13,13 +13,14 @@
 
 mod fair;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use wasmtime::EngineWeak;
@@ -35,6 +36,16 @@ pub fn worker_threads() -> usize {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+thread_local! {
+    /// Until when the slice on this thread makes way for nobody.
+    static KEEPS_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Whether the guest on this thread is one for which others make way: the tick of the epoch was not meant for it.
+pub(crate) fn keeps_its_slice(now: Instant) -> bool {
+    KEEPS_UNTIL.get().is_some_and(|until| now < until)
 }
 
 /// The scheduler of a process. Cheap to clone.
@@ -89,6 +100,8 @@ enum Place {
     Waiting,
     /// In a slice.
     Inside,
+    /// In a slice that it is owed, while every core is taken.
+    Beyond,
 }
 
 // === impl Scheduler ===
@@ -186,7 +199,10 @@ impl Turn<'_> {
             return Poll::Pending;
         }
         let started = Instant::now();
+        let until = (self.place == Place::Beyond).then(|| started + Duration::from_nanos(SLICE));
+        KEEPS_UNTIL.set(until);
         let polled = future.poll(cx);
+        KEEPS_UNTIL.set(None);
         let ended = Instant::now();
         let time = u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX);
         self.share.computed(time);
@@ -229,6 +245,7 @@ impl Turn<'_> {
                 state.slices += 1;
                 self.place = Place::Inside;
                 if entry == Entry::RunBeyond {
+                    self.place = Place::Beyond;
                     state.beyond += 1;
                     drop(state);
                     self.scheduler.make_way();
@@ -250,7 +267,7 @@ impl Turn<'_> {
         state.fair.end(self.lane(), time);
         self.place = Place::Outside;
         if let Some(cx) = again {
-            match state.fair.ask_again(self.lane(), self.ticket) {
+            match state.fair.ask_again(self.lane(), self.share.weight(), self.ticket) {
                 Entry::Wait => self.wait(&mut state, cx),
                 Entry::Run | Entry::RunBeyond => {
                     state.fair.hand(self.lane(), self.ticket, now);
@@ -273,7 +290,8 @@ impl Drop for Turn<'_> {
         let now = self.scheduler.now(Instant::now());
         let mut state = self.scheduler.0.state.lock();
         let waker = state.wakers.remove(&self.ticket);
-        if !state.fair.leave(self.lane(), self.ticket) && self.place == Place::Inside {
+        if !state.fair.leave(self.lane(), self.ticket) && matches!(self.place, Place::Inside | Place::Beyond)
+        {
             // Dropped in the middle of its slice, by a panic.
             state.fair.end(self.lane(), SLICE);
         }

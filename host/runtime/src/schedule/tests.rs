@@ -1,9 +1,7 @@
 //! Grants of real futures, in one thread and in many.
 
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
-
 use lockgate_domain::TenantName;
+use std::sync::atomic::AtomicUsize;
 use tokio::task::JoinSet;
 
 use super::*;

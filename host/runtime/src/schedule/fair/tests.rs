@@ -72,8 +72,11 @@ fn play(cores: usize, demands: &[Demand], length: Nanos) -> Vec<Got> {
         if goes_on || !ends {
             callers[index].asked_at = now;
             let ticket = index as u64;
-            let entry =
-                if goes_on { fair.ask_again(lane, ticket) } else { fair.ask(lane, demand.weight, ticket) };
+            let entry = if goes_on {
+                fair.ask_again(lane, demand.weight, ticket)
+            } else {
+                fair.ask(lane, demand.weight, ticket)
+            };
             if entry != Entry::Wait {
                 start(index, &mut callers, &mut got);
             }
