@@ -403,3 +403,15 @@ async fn a_changed_secret_makes_another_pool_and_nothing_else_does() {
     assert!(problem.message().contains("token"), "{problem:?}");
     assert_eq!(number(&stand.call("acme", RUN).await), Some(3), "what serves goes on");
 }
+
+#[tokio::test]
+async fn capsules_that_cannot_be_kept_are_not_promised() {
+    let stand = Stand::start(&["acme"], |_| {}).await;
+    stand.publish("acme", "shout", 1, Plain).await;
+    let executor: ExecutorName = name("shout");
+    let deployment = serde_json::from_value(json!({"capsules": {"failures": true}})).unwrap();
+    stand.registry.put_deployment(&access("acme"), &executor, deployment, Precondition::Any).unwrap();
+    let problem = stand.apply("acme", Change::Executor(executor)).await.unwrap_err();
+    assert_eq!(problem.hint(), Some("leave `capsules` out"), "{problem:?}");
+    assert_eq!(number(&stand.call("acme", RUN).await), Some(1));
+}
