@@ -50,8 +50,9 @@ fn answer(mut stream: TcpStream, counted: &AtomicU32) {
     let length = head.iter().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
     reader.read_exact(&mut vec![0; length.unwrap_or(0)]).ok();
     let path = first.split(' ').nth(1).unwrap_or("").to_owned();
-    let forever = || {
-        std::thread::sleep(Duration::from_secs(3600));
+    // Silent until the client hangs up.
+    let mut forever = || {
+        reader.read_exact(&mut [0]).ok();
         None
     };
     match path.as_str() {
