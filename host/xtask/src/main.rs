@@ -22,7 +22,7 @@ usage: cargo xtask CHORE
   tidy     what no compiler checks: file headers, sizes, words, attributes
   ci       everything, in order: format, layers, tidy, clippy, tests
   bench    benchmarks as a table of ratios; names of sections pick some:
-           hops flows http grpc start fairness";
+           hops flows http grpc start fairness uploads swaps density neighbours";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
