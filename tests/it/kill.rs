@@ -4,6 +4,8 @@
 //! points (`lockgate_testkit::faults`); every other kill of a write leaves half of it on the disk. After each, what is there
 //! is compared with what a process that nobody killed had before and after the action that was in progress.
 
+mod host;
+mod process;
 mod registry;
 
 use std::path::Path;
