@@ -39,7 +39,9 @@ async fn check(readme: &str) {
             Step::Serve(words) => {
                 let options =
                     words.iter().fold(ServeOptions::new(BINARY), |options, word| options.word(word));
-                host = Some(Stage::Tenants(Box::new(Session::begin(options.start().await))));
+                let session = Session::begin(options.start().await);
+                session.bring(repository().join(readme).parent().unwrap());
+                host = Some(Stage::Tenants(Box::new(session)));
                 continue;
             }
             Step::Shown { command, output } => (command, output),
@@ -102,6 +104,14 @@ impl Session {
         Self { host, shell, words, printed }
     }
 
+    /// Copies what an example's README has beside it; the root of the repository is no example.
+    fn bring(&self, folder: &Path) {
+        let files = std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_file());
+        for file in files.filter(|_| folder != repository()) {
+            std::fs::copy(file.path(), self.host.folder().join(file.file_name())).unwrap();
+        }
+    }
+
     /// Types a command and reads all that it prints.
     async fn run(&mut self, command: &str) -> String {
         let command = command.replace("127.0.0.1:8080", &self.host.data_address().to_string());
@@ -115,8 +125,9 @@ impl Session {
         }
         assert!(self.shell.try_wait().unwrap().is_none(), "the shell ended at {command:?}: {text}");
         // A new executor gets the versions of the repository: the test asks no index for newer ones.
-        if let Some(name) = command.strip_prefix("lockgate new ") {
-            let lock = self.host.folder().join(name.trim()).join("Cargo.lock");
+        let made = command.strip_prefix("lockgate new ").and_then(|words| words.split_whitespace().next());
+        if let Some(name) = made {
+            let lock = self.host.folder().join(name).join("Cargo.lock");
             std::fs::copy(repository().join("Cargo.lock"), lock).unwrap();
         }
         text
@@ -136,6 +147,11 @@ async fn of_the_quickstart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_the_search() {
     check("examples/search/README.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_hosting() {
+    check("examples/hosting/README.md").await;
 }
 
 /// The `up` lines and the commands of `console` blocks, in order. A line that ends in a backslash goes on in the next.
@@ -217,6 +233,7 @@ fn mask_more(text: &str) -> String {
         (r"\b\d+(\.\d+)? (B|KiB|MiB)\b", "SIZE"),
         (r"\b\d+(\.\d+)?[kM]? fuel\b", "FUEL"),
         (r"\b\d+(\.\d+)?[kM]\b", "COUNT"),
+        (r"\b\d+\.\d\d times", "RATIO times"),
         (r"http://127\.0\.0\.1:\d+", "URL"),
         (r"the machine code was there already|in TIME with SIZE of memory|in TIME", "SOMEHOW"),
         (r"/\S+/", "FOLDER/"),

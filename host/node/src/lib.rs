@@ -24,7 +24,7 @@ pub use crate::serving::{Ended, Serving};
 pub use crate::signals::Signals;
 pub use lockgate_gateway::GatewayOptions;
 pub use lockgate_registry::{jwt, oci};
-pub use lockgate_runtime::{CompilerCommand, compile_worker};
+pub use lockgate_runtime::{CompilerCommand, compile_worker, worker_threads};
 
 /// The contract that this host speaks with its guests.
 pub const CONTRACT: &str = "lockgate:executor@0.1.1";

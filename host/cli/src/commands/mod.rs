@@ -41,7 +41,9 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure
     })?;
     match arguments.command {
         Command::Up(arguments) => block_on(up::run(arguments, console)),
-        Command::Serve(arguments) => block_on_threads(serving_threads(), serve::run(*arguments, console)),
+        Command::Serve(arguments) => {
+            block_on_threads(lockgate_node::worker_threads(), serve::run(*arguments, console))
+        }
         Command::Call(arguments) => block_on(call::run(arguments, console)),
         Command::New(arguments) => new::run(&arguments, console),
         Command::Login(arguments) => ask(login::login(arguments, console)),
@@ -92,12 +94,6 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// More threads than cores: a tenant's guest holds a thread for a slice at a time, and a quiet tenant's request must find
-/// one that is free to read it.
-fn serving_threads() -> usize {
-    cores() * 2 + 1
 }
 
 fn block_on_threads(threads: usize, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

@@ -186,8 +186,9 @@ impl PublishArguments {
             );
             let approve = command(format!("lockgate revision approve {reference}"));
             let set = command(format!("lockgate tag set {name}:{} {reference}", self.tag));
-            let deploy = command(format!("lockgate deploy {name}"));
-            return vec![String::new(), words, approve, set, deploy];
+            let mut lines = vec![String::new(), words, approve, set];
+            lines.extend((!is_deployed).then(|| command(format!("lockgate deploy {name}"))));
+            return lines;
         }
         let endpoints = show::component::endpoints(&component.report);
         let endpoint = endpoints.iter().find(|name| *name != "/default").map_or("/", String::as_str);

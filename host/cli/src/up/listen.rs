@@ -28,7 +28,7 @@ pub(crate) async fn bind(
     let listener = TcpListener::bind(address).await.map_err(|error| explain(&error, address))?;
     if !address.ip().is_loopback() {
         console.warn(format_args!(
-            "{} can be reached from other machines, and there is no authentication yet: anybody who reaches the port may call the flow",
+            "{} can be reached from other machines, and 'lockgate up' asks nobody for a key: anybody who reaches the port may call the flow",
             show_host(address.ip())
         ));
     }

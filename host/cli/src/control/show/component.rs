@@ -48,9 +48,6 @@ pub(crate) fn full(component: &StoredComponent, now: Timestamp) -> Vec<String> {
     if let Some(reference) = &component.pulled_from {
         lines.push(fact("pulled from", measures::one_line(reference)));
     }
-    if let Some(key) = &component.signed_by {
-        lines.push(fact("signed by", key.as_str()));
-    }
     lines.extend(report(component));
     lines
 }
@@ -66,6 +63,9 @@ pub(crate) fn report(component: &StoredComponent) -> Vec<String> {
     }
     if !manifest.description.is_empty() {
         lines.push(fact("", measures::one_line(&manifest.description)));
+    }
+    if let Some(key) = &component.signed_by {
+        lines.push(fact("signed by", key.as_str()));
     }
     lines.push(fact("endpoints", list(&endpoints(report), "none: every request passes through unchanged")));
     lines.push(fact(
