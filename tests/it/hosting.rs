@@ -429,3 +429,22 @@ async fn a_login_is_kept_until_it_is_forgotten() {
     assert!(!run(&["login", "--url", &url, "--key", "lg_nobody_0"], None).await.is_good());
     assert_eq!(run(&["logout"], None).await.text().trim(), "no login was saved");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_at_the_door_is_told() {
+    let host = ServeOptions::new(BINARY).word("--dev").word("--max-component").word("1MiB").start().await;
+    let anybody = Operator::new(&host, "");
+    let check = async |bytes: &[u8], told: &str| {
+        std::fs::write(host.folder().join("upload.wasm"), bytes).unwrap();
+        let printed = anybody.run(&["component", "upload", "upload.wasm"]).await;
+        assert!(!printed.is_good() && printed.told().contains(told), "{}", printed.told());
+    };
+    // Refused by its length alone, while the command still sends.
+    check(&vec![7; 32 << 20], "larger than 1048576 bytes").await;
+    check(&vec![7; 1 << 10], "no WebAssembly").await;
+    check(b"", "empty").await;
+    check(&std::fs::read(fixtures::core_module()).unwrap(), "component").await;
+    let pulled = anybody.run(&["component", "upload", "oci:registry.example/x:1"]).await;
+    assert!(pulled.told().contains("pulls no components"), "{}", pulled.told());
+    assert_eq!(anybody.ask(&["component", "list"]).await["items"], json!([]));
+}
