@@ -8,18 +8,21 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use lockgate_domain::Problem;
 use lockgate_registry::oci::{OciCredentials, OciOptions, OciPuller, OciRegistry as Allowed};
+use lockgate_testkit::http::HttpClient;
 use lockgate_testkit::oci_registry::OciRegistry;
-use lockgate_testkit::wait_for;
+use lockgate_testkit::{ServeOptions, fixtures, wait_for};
 use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
 use oci_client::manifest::{ImageIndexEntry, OciImageIndex};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+use crate::support::BINARY;
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -172,6 +175,46 @@ async fn credentials_are_the_operators() {
     check(Some((name, password)), "9 bytes").await;
     check(Some((name, "wrong")), refused).await;
     check(None, refused).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_pulls_what_its_operator_allows() {
+    let registry = OciRegistry::start().await;
+    let host = registry.host();
+    let component = tokio::task::spawn_blocking(|| std::fs::read(fixtures::component("neighbour")).unwrap());
+    let component = component.await.unwrap();
+    push(&host, "team/shout:1", &[&component], WASM, &RegistryAuth::Anonymous).await;
+    push(&host, "team/text:1", &[b"no wasm at all"], WASM, &RegistryAuth::Anonymous).await;
+
+    let serve =
+        ServeOptions::new(BINARY).word("--oci-registry").word(&format!("http://{host}")).start().await;
+    let bearer = format!("Bearer {}", serve.operator_key());
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let (client, headers) = (HttpClient::http1(), headers.as_slice());
+    let post = async |path: &str, body: Value| {
+        client.send(Method::POST, &serve.control_url(path), headers, body.to_string().into()).await
+    };
+    post("/v1/tenants", json!({ "name": "acme" })).await;
+    let check = async |reference: &str, status: u16, expected: &str| {
+        let answer = post("/v1/tenants/acme/components", json!({ "oci": reference })).await;
+        let told = answer.json();
+        let found = told.pointer("/error/code").or_else(|| told.get("digest"));
+        assert_eq!((answer.status.as_u16(), found), (status, Some(&json!(expected))), "{reference}: {told}");
+        told
+    };
+    let digest: String = Sha256::digest(&component).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = format!("sha256:{digest}");
+    let kept = check(&format!("{host}/team/shout:1"), 201, &digest).await;
+    let pulled_from = kept["pulled_from"].as_str().unwrap_or_default();
+    assert!(pulled_from.starts_with(&format!("{host}/team/shout@sha256:")), "{kept}");
+    check(pulled_from, 200, &digest).await;
+    check(&format!("{host}/team/shout:2"), 404, "not_found").await;
+    check(&format!("{host}/team/text:1"), 400, "invalid_component").await;
+    check("ghcr.io/team/shout:1", 403, "permission_denied").await;
+    check("../etc/passwd", 400, "invalid_request").await;
+    let path = format!("/v1/tenants/acme/components/{digest}/content");
+    let content = client.send(Method::GET, &serve.control_url(&path), headers, Bytes::new()).await;
+    assert!(content.body == component, "{}", content.status);
 }
 
 // === registries that lie ===
