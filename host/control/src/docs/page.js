@@ -11,6 +11,9 @@ const make = (tag, text, className) => {
   return made;
 };
 
+// Text with `code` in it, as nodes.
+const marked = (text) => text.split("`").map((part, place) => make(place % 2 ? "code" : "span", part));
+
 let api = null;
 
 const bodyOf = (operation) => {
@@ -138,7 +141,7 @@ const filter = () => {
 const load = async () => {
   api = await (await fetch("/openapi.json")).json();
   element("title").textContent = api.info.title;
-  element("description").textContent = api.info.description || "";
+  element("description").replaceChildren(...marked(api.info.description || ""));
   const groups = new Map();
   for (const [path, item] of Object.entries(api.paths)) {
     for (const [method, operation] of Object.entries(item)) {
