@@ -5,7 +5,6 @@
 //! sixty-four endless calls in flight. Conditions take turns in rounds, because the machine is shared, and all rounds
 //! of one condition count together: a percentile of a percentile says nothing.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,7 +92,9 @@ pub(crate) fn rows(tokio: &tokio::runtime::Runtime, bytes: &[u8], picture: &std:
 
 fn latency_rows(curves: &Curves) -> Vec<Row> {
     let Curves { load, samples } = curves;
-    let at = |condition: Condition, part: f64| percentile(&samples[condition as usize], part);
+    let at = |condition: Condition, part: f64| {
+        samples.get(condition as usize).map_or(f64::NAN, |samples| percentile(samples, part))
+    };
     let mut rows = Vec::new();
     for condition in CONDITIONS {
         for (name, part) in [("p50", 0.5), ("p99", 0.99)] {
@@ -102,7 +103,7 @@ fn latency_rows(curves: &Curves) -> Vec<Row> {
         }
     }
     let ratio = |condition| at(condition, 0.99) / at(Condition::Alone, 0.99);
-    let figures = json!({ "calls": samples[0].len(), "spinning": SPINNING, "cores": cores() });
+    let figures = json!({ "calls": samples.first().map(Vec::len), "spinning": SPINNING, "cores": cores() });
     let row = Row::new(SECTION, format!("{load}: p99 beside over alone"), ratio(Condition::Fair), "x");
     rows.push(row.with_target(Target::AtMost(2.0)).with_figures(figures));
     let row =
@@ -214,12 +215,16 @@ async fn contest(runtime: &Runtime, bytes: &[u8], weights: [u32; 2]) -> Option<R
     for (share, weight) in shares.iter().zip(weights) {
         share.set_weight(100 * weight);
     }
-    let _spinning = (spin(&pools[0], 32).await, spin(&pools[1], 32).await);
-    let before = shares.each_ref().map(TenantShare::processor_time);
+    let [first, second] = &pools;
+    let _spinning = (spin(first, 32).await, spin(second, 32).await);
+    let time = |share: &TenantShare| share.processor_time().as_secs_f64();
+    let [one_before, two_before] = shares.each_ref().map(time);
     tokio::time::sleep(CONTEST).await;
-    let [one, two] = [0, 1].map(|index| (shares[index].processor_time() - before[index]).as_secs_f64());
-    let (share, wanted) = (two / (one + two), f64::from(weights[1]) / f64::from(weights[0] + weights[1]));
-    let name = format!("weights {}:{}: the second tenant's part of the processor", weights[0], weights[1]);
+    let [one_after, two_after] = shares.each_ref().map(time);
+    let (one, two) = (one_after - one_before, two_after - two_before);
+    let [light, heavy] = weights;
+    let (share, wanted) = (two / (one + two), f64::from(heavy) / f64::from(light + heavy));
+    let name = format!("weights {light}:{heavy}: the second tenant's part of the processor");
     let figures = json!({ "wanted": wanted, "seconds": [one, two] });
     Some(Row::new(SECTION, name, share * 100.0, "%").with_figures(figures))
 }
@@ -244,16 +249,22 @@ fn draw(curves: &[Curves]) -> String {
     for (index, condition) in CONDITIONS.iter().enumerate() {
         let (x, y) = (MARGIN + index as f64 * 230.0, height - 18.0);
         let (colour, words) = (condition.colour(), condition.words());
-        // Writing to a string does not fail.
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{x},{y} h24\" stroke=\"{colour}\" stroke-width=\"3\"/><text x=\"{tx}\" y=\"{ty}\">{words}</text>",
-            tx = x + 30.0,
-            ty = y + 4.0
+        line(
+            &mut svg,
+            format_args!(
+                "<path d=\"M{x},{y} h24\" stroke=\"{colour}\" stroke-width=\"3\"/><text x=\"{tx}\" y=\"{ty}\">{words}</text>",
+                tx = x + 30.0,
+                ty = y + 4.0
+            ),
         );
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+fn line(svg: &mut String, element: std::fmt::Arguments<'_>) {
+    svg.push_str(&element.to_string());
+    svg.push('\n');
 }
 
 fn panel(svg: &mut String, curves: &Curves, left: f64) {
@@ -263,29 +274,35 @@ fn panel(svg: &mut String, curves: &Curves, left: f64) {
     let parts = [0.0, 0.5, 0.9, 0.99, 0.999];
     let x = |part: f64| left + WIDTH * (-(1.0 - part).log10() / 3.0).min(1.0);
     let y = |value: f64| MARGIN + HEIGHT * (1.0 - (value.log10() - low) / (high - low).max(1.0));
-    let _ = writeln!(
+    line(
         svg,
-        "<text x=\"{left}\" y=\"{}\" font-size=\"14\">{}: ms by percentile</text>",
-        MARGIN - 14.0,
-        curves.load
+        format_args!(
+            "<text x=\"{left}\" y=\"{}\" font-size=\"14\">{}: ms by percentile</text>",
+            MARGIN - 14.0,
+            curves.load
+        ),
     );
     for part in parts {
         let (at, bottom) = (x(part), MARGIN + HEIGHT);
         let label = format!("{}", part * 100.0);
-        let _ = writeln!(
+        line(
             svg,
-            "<path d=\"M{at},{MARGIN} V{bottom}\" stroke=\"#ddd\"/><text x=\"{at}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
-            bottom + 16.0
+            format_args!(
+                "<path d=\"M{at},{MARGIN} V{bottom}\" stroke=\"#ddd\"/><text x=\"{at}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
+                bottom + 16.0
+            ),
         );
     }
     for power in low as i32..=high as i32 {
         let value = 10f64.powi(power);
         let at = y(value);
-        let _ = writeln!(
+        line(
             svg,
-            "<path d=\"M{left},{at} h{WIDTH}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{}\" text-anchor=\"end\">{value}</text>",
-            left - 6.0,
-            at + 4.0
+            format_args!(
+                "<path d=\"M{left},{at} h{WIDTH}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{}\" text-anchor=\"end\">{value}</text>",
+                left - 6.0,
+                at + 4.0
+            ),
         );
     }
     for (condition, samples) in CONDITIONS.iter().zip(&curves.samples) {
@@ -293,12 +310,14 @@ fn panel(svg: &mut String, curves: &Curves, left: f64) {
         for step in 0..=150 {
             let part = 1.0 - 10f64.powf(-f64::from(step) / 50.0);
             let word = if step == 0 { "M" } else { "L" };
-            let _ = write!(path, "{word}{:.1},{:.1} ", x(part), y(percentile(samples, part)));
+            path.push_str(&format!("{word}{:.1},{:.1} ", x(part), y(percentile(samples, part))));
         }
-        let _ = writeln!(
+        line(
             svg,
-            "<path d=\"{path}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>",
-            condition.colour()
+            format_args!(
+                "<path d=\"{path}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>",
+                condition.colour()
+            ),
         );
     }
 }
