@@ -21,4 +21,5 @@ mod oci;
 mod protocols;
 mod readme;
 mod refused_components;
+mod replay;
 mod support;

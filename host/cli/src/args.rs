@@ -10,7 +10,7 @@ use lockgate_telemetry::{LogFormat, LogOptions};
 
 use crate::commands::{
     build, call, check, completions, component, deploy, executor, flow, history, inspect, key, login, new,
-    publish, revision, secret, serve, signing, tag, tenant, up, version,
+    publish, replay, revision, secret, serve, signing, tag, tenant, up, version,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -81,6 +81,7 @@ pub(crate) enum Command {
     Build(build::BuildArguments),
     Inspect(inspect::InspectArguments),
     Check(check::CheckArguments),
+    Replay(replay::ReplayArguments),
     New(new::NewArguments),
     Publish(Box<publish::PublishArguments>),
     Rollback(tag::RollbackArguments),

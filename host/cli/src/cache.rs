@@ -11,7 +11,7 @@ pub(crate) const COMPILER: &str = "compile-component";
 /// A node that compiles in processes of its own and keeps the outcome in `cache_dir` or at the usual place.
 pub(crate) fn node_options(cache_dir: Option<&Path>) -> NodeOptions {
     let cache_dir = cache_dir.map(Path::to_owned).or_else(default_dir);
-    NodeOptions { cache_dir, compiler: compiler() }
+    NodeOptions { cache_dir, compiler: compiler(), capsules: None }
 }
 
 /// This program again. By its process and not by its path, where that is possible: the file may be replaced while it

@@ -11,18 +11,28 @@ use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply};
 use lockgate_flow::plan::ExecutionPlan;
 use lockgate_runtime::{Inputs, InstancePool, Invocation};
 
+use crate::capsule::Keeper;
+
 /// An executor in this process.
 #[derive(Debug)]
 pub struct PoolExecutor {
     pool: InstancePool,
     manifest: Arc<Manifest>,
+    /// Keeps failed requests for replay.
+    keeper: Option<Arc<Keeper>>,
 }
 
 impl PoolExecutor {
     /// Takes the pool, and closes it when the last plan lets go.
     pub fn new(pool: InstancePool) -> Self {
         let manifest = Arc::new(pool.component().manifest().clone());
-        Self { pool, manifest }
+        Self { pool, manifest, keeper: None }
+    }
+
+    /// Runs each call in an instance of its own and keeps those that fail.
+    pub(crate) fn keeping(mut self, keeper: Option<Keeper>) -> Self {
+        self.keeper = keeper.map(Arc::new);
+        self
     }
 
     pub(crate) fn pool(&self) -> &InstancePool {
@@ -45,7 +55,17 @@ impl ExecutorClient for PoolExecutor {
             inputs.iter().map(|input| (input.executor.clone(), input.first, input.count)).collect();
         Box::pin(async move {
             let invocation = Invocation { endpoint, documents, parameters, inputs, context, emit };
-            let reply = self.pool.invoke(invocation).await?;
+            let answer = match &self.keeper {
+                None => self.pool.invoke(invocation).await,
+                Some(keeper) => {
+                    let (answer, recording) = self.pool.invoke_recorded(invocation).await;
+                    if let (Err(_), Some(recording)) = (&answer, recording) {
+                        Keeper::keep(keeper, recording, &answer).await;
+                    }
+                    answer
+                }
+            };
+            let reply = answer?;
             Ok(ExecutorReply { documents: reply.documents, fuel: reply.fuel })
         })
     }

@@ -19,6 +19,7 @@ use lockgate_runtime::{Component, InstancePool, MemoryStore, PoolSetup};
 use serde_json::{Map, Value};
 
 use crate::adapters::PoolExecutor;
+use crate::capsule::Keeper;
 use crate::node::Node;
 
 /// A flow, and the component file of each of its stages.
@@ -216,7 +217,7 @@ pub(crate) async fn prepare(
         let store = current.store(&spec.name);
         let executor = match kept {
             Some(executor) => executor,
-            None => warm(node, spec, &setting, component.clone(), store.clone(), tell).await?,
+            None => warm(node, spec, &setting, component.clone(), store.clone(), &path, tell).await?,
         };
         stages.push(Stage {
             name: spec.name.clone(),
@@ -290,6 +291,7 @@ async fn warm(
     setting: &Setting,
     component: Arc<Component>,
     store: Arc<MemoryStore>,
+    path: &Path,
     tell: &(dyn Fn(StageEvent<'_>) + Sync),
 ) -> Result<Arc<PoolExecutor>, DeployError> {
     tell(StageEvent::Warming(&spec.name));
@@ -300,7 +302,18 @@ async fn warm(
         key_value: Some(store),
         ..PoolSetup::new(spec.name.clone(), component, setting.pool)
     };
-    let executor = Arc::new(PoolExecutor::new(InstancePool::new(node.runtime(), setup)));
+    let keeper = node.capsules().map(|folder| Keeper {
+        folder: folder.to_owned(),
+        executor: spec.name.clone(),
+        digest: setting.digest,
+        limits: setting.limits,
+        capabilities: setting.capabilities.clone(),
+        configuration: setting.config.clone(),
+        engine: node.runtime().engine_id().to_owned(),
+        component: path.to_owned(),
+    });
+    let executor = PoolExecutor::new(InstancePool::new(node.runtime(), setup)).keeping(keeper);
+    let executor = Arc::new(executor);
     executor
         .pool()
         .prewarm()

@@ -5,6 +5,7 @@
 //! before `serve` reports the end. A deployment that fails leaves the one before it serving.
 
 mod adapters;
+mod capsule;
 mod deploy;
 mod hosting;
 mod inspect;
@@ -16,6 +17,7 @@ mod tasks;
 
 pub use crate::adapters::PoolExecutor;
 pub use crate::adapters::draft;
+pub use crate::capsule::{Capsule, CapsuleSetting, Ending, Verdict, seal};
 pub use crate::deploy::{DeployError, Deployment, FlowSource, Stage, StageEvent};
 pub use crate::hosting::{Host, HostOptions};
 pub use crate::inspect::{Inspection, Interface};

@@ -26,6 +26,8 @@ pub struct NodeOptions {
     pub cache_dir: Option<PathBuf>,
     /// The process that compiles; none compiles in this one, where a hostile component can take minutes.
     pub compiler: Option<CompilerCommand>,
+    /// Where requests that an executor fails are kept for replay; none keeps none.
+    pub capsules: Option<PathBuf>,
 }
 
 /// One host process. Cheap to clone.
@@ -40,6 +42,7 @@ struct Inner {
     routes: Routes,
     deployed: Mutex<Deployed>,
     pools: PoolBook,
+    capsules: Option<PathBuf>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +69,7 @@ impl Node {
             routes: Routes::default(),
             deployed: Mutex::default(),
             pools: PoolBook::default(),
+            capsules: options.capsules,
         })))
     }
 
@@ -118,6 +122,11 @@ impl Node {
                 format!("loading the component failed in the host: {error}"),
             ))
         })
+    }
+
+    /// The folder for capsules of failed requests.
+    pub(crate) fn capsules(&self) -> Option<&Path> {
+        self.0.capsules.as_deref()
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {

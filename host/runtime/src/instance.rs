@@ -12,6 +12,7 @@ use crate::component::Linked;
 use crate::failure::{Allowance, DeadlinePassed, Failure, InvocationError, deadline};
 use crate::host::GuestError;
 use crate::invocation::{Invocation, InvocationReply};
+use crate::journal::Journal;
 use crate::limiter::after;
 use crate::meter::Bill;
 use crate::schedule::keeps_its_slice;
@@ -31,28 +32,77 @@ pub(crate) struct Instance {
     store: Store<InstanceState>,
     call: CallFunc,
     calls: u64,
+    last_granted: u64,
     /// Whether the guest may be entered again: false from the moment it is entered until it has returned.
     sound: bool,
     _slot: Slot,
 }
 
+/// What a recorded or replayed building is given, and what it gives back.
+#[derive(Debug, Default)]
+pub(crate) struct Traced {
+    pub(crate) journal: Journal,
+    /// Less fuel than the limits say: where a recording ended.
+    pub(crate) most_fuel: Option<u64>,
+    /// Another end than the limits say.
+    pub(crate) until: Option<Instant>,
+    /// Fuel that starting and `init` burned.
+    pub(crate) fuel: u64,
+}
+
 impl Instance {
-    /// Instantiates and runs `init`.
-    pub(crate) async fn build(linked: &Linked, setting: Arc<Setting>, slot: Slot) -> Result<Self, Problem> {
+    /// Instantiates and runs `init`; `traced` has its journal back when this fails.
+    pub(crate) async fn build(
+        linked: &Linked,
+        setting: Arc<Setting>,
+        slot: Slot,
+        traced: &mut Traced,
+    ) -> Result<Self, Problem> {
         let (mut store, allowance) = new_store(linked, &setting)?;
+        store.data_mut().set_journal(std::mem::take(&mut traced.journal));
+        let fuel = traced.most_fuel.map_or(allowance.fuel, |most| most.clamp(1, allowance.fuel));
+        if let Some(until) = traced.until {
+            store.data_mut().deadline = until;
+        }
+        if let Err(error) = store.set_fuel(fuel) {
+            return Err(with_setting(
+                Failure::of(&error, &setting.limits, &allowance),
+                &setting,
+                "its store",
+            ));
+        }
+        let allowance = Allowance { fuel, ..allowance };
+        let built = Self::start(linked, &setting, &mut store, allowance).await;
+        traced.fuel = fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        match built {
+            Ok(call) => Ok(Self { store, call, calls: 0, last_granted: 0, sound: true, _slot: slot }),
+            Err(problem) => {
+                traced.journal = std::mem::take(&mut store.data_mut().journal);
+                Err(problem)
+            }
+        }
+    }
+
+    /// Instantiates the guest in its store and runs `init`.
+    async fn start(
+        linked: &Linked,
+        setting: &Arc<Setting>,
+        store: &mut Store<InstanceState>,
+        allowance: Allowance,
+    ) -> Result<CallFunc, Problem> {
         let bill = setting.standing.meter.open(Instant::now(), Usage::default);
-        let building = Building { store: &mut store, granted: allowance.fuel, bill };
+        let building = Building { store: &mut *store, granted: allowance.fuel, bill };
         let guest = instantiate(building.store, linked, allowance).await?;
         let init: InitFunc = typed(building.store, &guest, &linked.init)?;
         let call: CallFunc = typed(building.store, &guest, &linked.call)?;
         let until = building.store.data().deadline;
-        let done = within(&setting, until, init.call_async(&mut *building.store, ())).await;
+        let done = within(setting, until, init.call_async(&mut *building.store, ())).await;
         let answer = sort(building.store, done, &allowance);
         drop(building);
         store.data().log.finish();
-        match answer.map_err(|failure| with_setting(failure, &setting, "init"))? {
-            (Ok(()),) => Ok(Self { store, call, calls: 0, sound: true, _slot: slot }),
-            (Err(error),) => Err(with_setting(Failure::plain(returned(error)), &setting, "init")),
+        match answer.map_err(|failure| with_setting(failure, setting, "init"))? {
+            (Ok(()),) => Ok(call),
+            (Err(error),) => Err(with_setting(Failure::plain(returned(error)), setting, "init")),
         }
     }
 
@@ -87,11 +137,32 @@ impl Instance {
         invocation: Invocation,
         now: Instant,
     ) -> Result<InvocationReply, Problem> {
+        let own = after(now, self.store.data().setting.limits.wall_time_ms);
+        self.run(endpoint, invocation, now, own).await
+    }
+
+    /// The same for a replay, whose time is not that of the limits.
+    pub(crate) async fn replay(
+        &mut self,
+        endpoint: Arc<str>,
+        invocation: Invocation,
+        until: Option<Instant>,
+    ) -> Result<InvocationReply, Problem> {
+        let now = Instant::now();
+        self.run(endpoint, invocation, now, until.unwrap_or(now)).await
+    }
+
+    async fn run(
+        &mut self,
+        endpoint: Arc<str>,
+        invocation: Invocation,
+        now: Instant,
+        own: Instant,
+    ) -> Result<InvocationReply, Problem> {
         let setting = self.store.data().setting.clone();
         let digest = setting.digest;
         let problem = |failure: Failure| failure.problem(setting.executor.as_ref(), digest);
         let limits = &setting.limits;
-        let own = after(now, limits.wall_time_ms);
         let until = invocation.context.deadline.map_or(own, |deadline| deadline.min(own));
         let budget = invocation.context.fuel.clone();
         let granted = budget.take(limits.fuel);
@@ -108,12 +179,30 @@ impl Instance {
             bytes_in: invocation.documents.bytes(),
             ..Usage::default()
         });
+        self.last_granted = granted;
         let mut running = Running { instance: self, budget, granted, bill };
         let called = running.call(&setting, endpoint, invocation, until).await;
         let ended = running.end(called, &allowance);
         let fuel = running.burned();
         drop(running);
         ended.map(|documents| InvocationReply { documents, fuel }).map_err(problem)
+    }
+
+    /// The journal, which ends here.
+    pub(crate) fn take_journal(&mut self) -> Journal {
+        let journal = std::mem::take(&mut self.store.data_mut().journal);
+        self.store.data_mut().set_journal(Journal::Off);
+        journal
+    }
+
+    /// Fuel that the last call burned of what it was granted.
+    pub(crate) fn burned(&self) -> u64 {
+        self.last_granted.saturating_sub(self.store.get_fuel().unwrap_or(0))
+    }
+
+    /// Fuel that the last call was granted.
+    pub(crate) fn granted(&self) -> u64 {
+        self.last_granted
     }
 
     /// Whether it may take another call.

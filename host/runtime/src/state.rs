@@ -15,6 +15,7 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use crate::grants::Grants;
 use crate::host::{Outbound, Random, wasi};
 use crate::invocation::Inputs;
+use crate::journal::Journal;
 use crate::limiter::StoreLimiter;
 use crate::log::GuestLog;
 use crate::meter::Metered;
@@ -56,6 +57,7 @@ pub(crate) struct InstanceState {
     /// Outbound HTTP, which a setting without the grant refuses.
     pub(crate) outbound: Outbound,
     pub(crate) random: Random,
+    pub(crate) journal: Journal,
     wasi: Option<Box<WasiCtx>>,
     table: ResourceTable,
 }
@@ -121,7 +123,19 @@ impl InstanceState {
         table.set_max_capacity(MAX_RESOURCES);
         let outbound = Outbound::new(setting.grants.http.clone(), deadline);
         let random = Random::new(setting.grants.random);
-        Self { setting, limiter, log, call: None, deadline, outbound, random, wasi: None, table }
+        let journal = Journal::Off;
+        Self { setting, limiter, log, call: None, deadline, outbound, random, journal, wasi: None, table }
+    }
+
+    /// Resources of the guest.
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    /// Keeps answers, or takes them from a journal, from now on.
+    pub(crate) fn set_journal(&mut self, journal: Journal) {
+        self.outbound.hooks.is_replay = journal.is_replay();
+        self.journal = journal;
     }
 
     /// The call in progress.

@@ -15,6 +15,7 @@ mod listing;
 pub(crate) mod login;
 pub(crate) mod new;
 pub(crate) mod publish;
+pub(crate) mod replay;
 pub(crate) mod revision;
 pub(crate) mod secret;
 pub(crate) mod serve;
@@ -69,6 +70,7 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure
         Command::Capsule(arguments) => ask(history::capsule(arguments, console)),
         Command::Build(arguments) => block_on(build::run(arguments, console)),
         Command::Inspect(arguments) => block_on(inspect::run(arguments, console)),
+        Command::Replay(arguments) => block_on(replay::run(arguments, console)),
         Command::Check(arguments) => block_on(check::run(arguments, console)),
         Command::Version(arguments) => version::run(&arguments, console),
         Command::Completions(arguments) => completions::run(&arguments, console),

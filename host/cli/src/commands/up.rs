@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use lockgate_node::{Deployment, GatewayOptions, Node, Serving, Signals};
+use lockgate_node::{Deployment, GatewayOptions, Node, NodeOptions, Serving, Signals};
 
 use crate::builder;
 use crate::cache::node_options;
@@ -48,6 +48,11 @@ pub(crate) struct UpArguments {
     #[arg(long, value_name = "FOLDER", env = "LOCKGATE_CACHE_DIR", hide_env_values = true)]
     cache_dir: Option<PathBuf>,
 
+    /// Keep requests that an executor fails as files in this folder, for `lockgate replay`; each call then has an
+    /// instance of its own. The files hold what the requests and `uses_with` hold
+    #[arg(long, value_name = "FOLDER")]
+    capsules: Option<PathBuf>,
+
     /// Seconds that requests in progress have to finish when the host drains
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_timeout: u64,
@@ -88,7 +93,8 @@ async fn start<'a>(
     // The port first: nobody wants to wait for a build to learn that it is taken.
     let listener =
         listen::bind(arguments.host.as_deref(), arguments.port, &file.spec.gateway, console).await?;
-    let node = Node::new(node_options(arguments.cache_dir.as_deref()))?;
+    let options = node_options(arguments.cache_dir.as_deref());
+    let node = Node::new(NodeOptions { capsules: arguments.capsules.clone(), ..options })?;
     let host = Host { node, path: &arguments.flow, console, progress };
     let sources = Sources::find(&file)?;
     let watch = if arguments.watch {

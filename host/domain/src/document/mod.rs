@@ -86,6 +86,32 @@ impl DocumentList {
         Self { len, total, columns: Arc::new(columns) }
     }
 
+    /// A list of these columns: rows `0..len` are its documents, those up to `total` are nested ones. What no link
+    /// reaches is dropped.
+    pub fn from_columns(
+        len: u32,
+        total: u32,
+        columns: Vec<Column>,
+        limits: &crate::Limits,
+    ) -> Result<Self, BuildError> {
+        if total > limits.documents {
+            return Err(ArrangeError::TooManyDocuments { limit: limits.documents }.into());
+        }
+        if columns.len() > limits.columns as usize {
+            return Err(BuildError::TooManyColumns { limit: limits.columns });
+        }
+        for column in &columns {
+            if column.name().is_empty() || column.name().len() > Column::MAX_NAME_BYTES {
+                return Err(BuildError::BadName { len: column.name().len() });
+            }
+            if column.values().rows() > total {
+                return Err(ArrangeError::NoSuchRow { row: total }.into());
+            }
+        }
+        let roots: Vec<u32> = (0..len.min(total.saturating_add(1))).collect();
+        Ok(arrange::arrange(&roots, total, columns, limits, 0)?)
+    }
+
     /// Documents in the list, nested ones not counted.
     pub fn len(&self) -> u32 {
         self.len

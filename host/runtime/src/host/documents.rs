@@ -6,6 +6,7 @@ use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower};
 
 use super::records::{AccessCase, ColumnRecord, PackedIn, PackedOut, TensorRecord};
 use super::{Host, charge};
+use crate::journal::answered;
 use crate::state::{InstanceState, NoCall};
 
 type Docs<'a> = LinkerInstance<'a, InstanceState>;
@@ -116,13 +117,24 @@ fn link_rows(docs: &mut Docs<'_>) -> wasmtime::Result<()> {
 async fn emit(mut store: Host<'_>, rows: &[u32]) -> wasmtime::Result<Result<bool, AccessCase>> {
     let call = store.data().call()?;
     let columns = call.documents.columns().len() as u64;
-    let Some(sender) = call.emit.clone().filter(|sender| !sender.is_closed()) else {
+    let sender = call.emit.clone().filter(|sender| !sender.is_closed());
+    let is_heard: bool = answered!(store, "docs.emit", &[], Ok::<_, wasmtime::Error>(sender.is_some()));
+    if !is_heard {
         charge(&mut store, 0)?;
         return Ok(Ok(false));
-    };
+    }
     charge(&mut store, (rows.len() as u64 + 1).saturating_mul(columns.saturating_mul(CELL_BYTES)))?;
     match overlay(&mut store)?.snapshot(rows) {
-        Ok(documents) => Ok(Ok(sender.send(documents).await.is_ok())),
+        Ok(documents) => {
+            let sent = async {
+                match &sender {
+                    Some(sender) => sender.send(documents).await.is_ok(),
+                    None => false,
+                }
+            };
+            let sent: bool = answered!(store, "docs.emit.sent", &[], Ok::<_, wasmtime::Error>(sent.await));
+            Ok(Ok(sent))
+        }
         Err(CommitError::NoSuchRow { .. }) => Ok(Err(AccessCase::OutOfRange)),
         Err(
             CommitError::TooManyDocuments { .. }

@@ -7,9 +7,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use wasmtime::component::{ComponentType, LinkerInstance, Lower};
 
 use super::{Host, charge};
+use crate::grants::GrantedStore;
+use crate::journal::{Blob, answered};
 use crate::key_value::{KeyValueError, KeyValueStore};
 use crate::state::InstanceState;
 
@@ -24,7 +28,8 @@ const READ_BYTES: u64 = 16 << 10;
 const WRITE_BYTES: u64 = 512 << 10;
 
 /// `key-value.error`
-#[derive(Debug, Clone, PartialEq, Eq, ComponentType, Lower)]
+#[derive(Debug, Clone, PartialEq, Eq, ComponentType, Lower, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[component(variant)]
 pub(crate) enum StoreError {
     #[component(name = "denied")]
@@ -55,8 +60,10 @@ pub(super) fn link(store: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::R
     store.func_wrap_async("get", |mut store: Host<'_>, (key,): (String,)| {
         Box::new(async move {
             charge(&mut store, READ_BYTES)?;
-            let found = run(&mut store, key.len(), 0, move |kept, _| kept.get(&key)).await;
-            let found = found.map(|found| found.map(Bytes::from));
+            let (asked, length) = (key.clone().into_bytes(), key.len());
+            let get = move |kept: &dyn KeyValueStore, _| Ok(kept.get(&key)?.map(Blob));
+            let found = run(&mut store, "key-value.get", &asked, (length, 0), get).await?;
+            let found = found.map(|found| found.map(|Blob(value)| Bytes::from(value)));
             charge(&mut store, found.as_ref().ok().and_then(Option::as_ref).map_or(0, |v| v.len() as u64))?;
             Ok((found,))
         })
@@ -64,24 +71,28 @@ pub(super) fn link(store: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::R
     store.func_wrap_async("set", |mut store: Host<'_>, (key, value): (String, Bytes)| {
         Box::new(async move {
             charge(&mut store, WRITE_BYTES + (key.len() + value.len()) as u64)?;
-            let (k, v) = (key.len(), value.len());
-            Ok((run(&mut store, k, v, move |kept, most| kept.set(&key, &value, most)).await,))
+            let (asked, lengths) = ([key.as_bytes(), &[0], &value].concat(), (key.len(), value.len()));
+            let set = move |kept: &dyn KeyValueStore, most| kept.set(&key, &value, most);
+            Ok((run(&mut store, "key-value.set", &asked, lengths, set).await?,))
         })
     })?;
     store.func_wrap_async("delete", |mut store: Host<'_>, (key,): (String,)| {
         Box::new(async move {
             charge(&mut store, WRITE_BYTES)?;
-            Ok((run(&mut store, key.len(), 0, move |kept, _| kept.delete(&key)).await,))
+            let (asked, length) = (key.clone().into_bytes(), key.len());
+            let delete = move |kept: &dyn KeyValueStore, _| kept.delete(&key);
+            Ok((run(&mut store, "key-value.delete", &asked, (length, 0), delete).await?,))
         })
     })?;
     type Range = (String, Option<String>, u32);
     store.func_wrap_async("keys", |mut store: Host<'_>, (prefix, after, limit): Range| {
         Box::new(async move {
             charge(&mut store, READ_BYTES)?;
+            let asked = format!("{prefix}\0{after:?}\0{limit}").into_bytes();
             let limit = limit.min(MOST_KEYS) as usize;
             let longest = after.as_ref().map_or(0, String::len).max(prefix.len()).max(1);
             let list = move |kept: &dyn KeyValueStore, _| kept.keys(&prefix, after.as_deref(), limit);
-            let keys = run(&mut store, longest, 0, list).await;
+            let keys = run(&mut store, "key-value.keys", &asked, (longest, 0), list).await?;
             let bytes = |keys: &Vec<String>| keys.iter().map(|key| 16 + key.len() as u64).sum();
             charge(&mut store, keys.as_ref().map_or(0, bytes))?;
             Ok((keys,))
@@ -90,13 +101,24 @@ pub(super) fn link(store: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::R
 }
 
 /// Checks the lengths and asks the store, on a thread that may block.
-async fn run<T: Send + 'static>(
+async fn run<T: Serialize + DeserializeOwned + Send + 'static>(
     store: &mut Host<'_>,
-    key: usize,
-    value: usize,
+    call: &'static str,
+    asked: &[u8],
+    lengths: (usize, usize),
+    ask: impl FnOnce(&dyn KeyValueStore, u64) -> Result<T, KeyValueError> + Send + 'static,
+) -> wasmtime::Result<Result<T, StoreError>> {
+    let granted = store.data().setting.grants.key_value.clone();
+    let live = answer(granted, lengths, ask);
+    Ok(answered!(store, call, asked, Ok::<_, wasmtime::Error>(live.await)))
+}
+
+async fn answer<T: Send + 'static>(
+    granted: Option<GrantedStore>,
+    (key, value): (usize, usize),
     ask: impl FnOnce(&dyn KeyValueStore, u64) -> Result<T, KeyValueError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let granted = store.data().setting.grants.key_value.clone().ok_or(StoreError::Denied)?;
+    let granted = granted.ok_or(StoreError::Denied)?;
     check(key, value)?;
     let answer = tokio::task::spawn_blocking(move || {
         let kept: Arc<dyn KeyValueStore> = granted.store;

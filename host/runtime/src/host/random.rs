@@ -10,6 +10,7 @@ use wasmtime::AsContextMut;
 use wasmtime::component::Linker;
 
 use super::{Host, charge};
+use crate::journal::{Blob, answered};
 use crate::state::InstanceState;
 
 /// Most random bytes in one call.
@@ -88,14 +89,17 @@ fn bytes(mut store: Host<'_>, (len,): (u64,)) -> wasmtime::Result<(Bytes,)> {
         wasmtime::bail!("asked for {len} random bytes, at most {MAX_BYTES} are given");
     }
     charge(&mut store, len * 4)?;
-    let mut bytes = vec![0; len as usize];
-    store.data_mut().random.fill(&mut bytes)?;
+    let Blob(bytes) = answered!(store, "random.bytes", &len.to_le_bytes(), {
+        let mut bytes = vec![0; len as usize];
+        store.data_mut().random.fill(&mut bytes).map(|()| Blob(bytes))
+    });
     Ok((bytes.into(),))
 }
 
 fn number(mut store: Host<'_>, (): ()) -> wasmtime::Result<(u64,)> {
     charge(&mut store, 0)?;
-    Ok((store.data_mut().random.number()?,))
+    let number: u64 = answered!(store, "random.u64", &[], store.data_mut().random.number());
+    Ok((number,))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Instant;
 use wasmtime::component::LinkerInstance;
 
 use super::{Host, charge, clocks};
+use crate::journal::answered;
 use crate::state::InstanceState;
 
 pub(super) fn link(request: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Result<()> {
@@ -31,14 +32,22 @@ pub(super) fn link(request: &mut LinkerInstance<'_, InstanceState>) -> wasmtime:
     })?;
     request.func_wrap("remaining", |mut store: Host<'_>, (): ()| {
         charge(&mut store, 0)?;
-        let state = store.data();
-        Ok((Some(clocks::remaining(state.deadline, state.setting.grants.clock)),))
+        let (deadline, clock) = (store.data().deadline, store.data().setting.grants.clock);
+        let remaining: u64 = answered!(
+            store,
+            "request.remaining",
+            &[],
+            Ok::<_, wasmtime::Error>(clocks::remaining(deadline, clock))
+        );
+        Ok((Some(remaining),))
     })?;
     request.func_wrap("cancelled", |mut store: Host<'_>, (): ()| {
         charge(&mut store, 0)?;
-        let state = store.data();
-        let gone = state.call()?.emit.as_ref().is_some_and(|emit| emit.is_closed());
-        Ok((gone || state.deadline <= Instant::now(),))
+        let gone = store.data().call()?.emit.as_ref().is_some_and(|emit| emit.is_closed());
+        let is_late = store.data().deadline <= Instant::now();
+        let cancelled: bool =
+            answered!(store, "request.cancelled", &[], Ok::<_, wasmtime::Error>(gone || is_late));
+        Ok((cancelled,))
     })?;
     request.func_wrap("inputs", |mut store: Host<'_>, (): ()| {
         let inputs = &store.data().call()?.inputs;

@@ -166,6 +166,11 @@ impl Lease {
         self.instance = Some(Box::new(instance));
     }
 
+    /// Retires the instance and keeps its place.
+    pub(super) fn empty(&mut self) {
+        self.instance = None;
+    }
+
     pub(super) fn is_filled(&self) -> bool {
         self.instance.is_some()
     }

@@ -20,11 +20,13 @@ use self::lease::{Desk, Entry, Lease};
 pub use self::setup::PoolSetup;
 use crate::component::Component;
 use crate::grants::Grants;
-use crate::instance::Instance;
+use crate::instance::{Instance, Traced};
 use crate::invocation::{Invocation, InvocationReply};
+use crate::journal::Journal;
 use crate::limiter::after;
 use crate::meter::Metered;
 use crate::metrics::GuestMetric;
+use crate::recording::{Recording, Replay, Sketch};
 use crate::runtime::Runtime;
 use crate::share::TenantShare;
 use crate::state::{Setting, Standing};
@@ -146,31 +148,82 @@ impl InstancePool {
         if invocation.context.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(inner.deadline_problem());
         }
-        let mut lease = match Desk::enter(inner) {
-            Entry::Instance(lease) => lease,
-            Entry::Build(lease) => {
-                inner.build(lease, inner.wait_until(now, invocation.context.deadline)).await?
-            }
-            Entry::Wait(ticket) => {
-                let until = inner.wait_until(now, invocation.context.deadline);
-                inner.wait(ticket, until, invocation.context.deadline).await?
-            }
-            Entry::Full => return Err(inner.shed("the queue in front of it is full")),
-            Entry::Closed => return Err(inner.closed()),
-        };
+        let mut lease = inner.lease(now, invocation.context.deadline).await?;
+        if !lease.is_filled() {
+            let until = inner.wait_until(now, invocation.context.deadline);
+            lease = inner.build(lease, until).await?;
+        }
         let Some(instance) = lease.instance() else { return Err(inner.closed()) };
         inner.counts.calls.fetch_add(1, Ordering::Relaxed);
         let answer = instance.invoke(endpoint, invocation, Instant::now()).await;
-        match &answer {
-            Ok(reply) => {
-                inner.counts.fuel.fetch_add(reply.fuel, Ordering::Relaxed);
-            }
-            Err(problem) if problem.code() == ErrorCode::GuestError => {
-                inner.counts.guest_errors.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(_) => {}
-        }
+        inner.count(&answer);
         answer
+    }
+
+    /// Runs one call in an instance of its own and gives what is needed to run it again; nothing where that cannot be
+    /// told, because the call never came to a guest, the executor lives from what it remembers, or the journal grew
+    /// over its bound.
+    pub async fn invoke_recorded(
+        &self,
+        invocation: Invocation,
+    ) -> (Result<InvocationReply, Problem>, Option<Recording>) {
+        let inner = &self.0;
+        let now = Instant::now();
+        let deadline = invocation.context.deadline;
+        let is_late = deadline.is_some_and(|deadline| deadline <= now);
+        let endpoint = inner.component.resolve(&invocation.endpoint);
+        let (Some(endpoint), false, false) = (endpoint, is_late, inner.component.manifest().stateful) else {
+            return (self.invoke(invocation).await, None);
+        };
+        let mut lease = match inner.lease(now, deadline).await {
+            Ok(lease) => lease,
+            Err(problem) => return (Err(problem), None),
+        };
+        // What a warm instance remembers is in no journal.
+        lease.empty();
+        let sketch = Sketch::of(&invocation);
+        let mut traced = Traced { journal: Journal::record(), ..Traced::default() };
+        let until = inner.wait_until(now, deadline);
+        let mut lease = match inner.build_with(lease, until, &mut traced).await {
+            Ok(lease) => lease,
+            Err(problem) => return (Err(problem), sketch.not_built(traced)),
+        };
+        let Some(instance) = lease.instance() else { return (Err(inner.closed()), None) };
+        inner.counts.calls.fetch_add(1, Ordering::Relaxed);
+        let answer = instance.invoke(endpoint, invocation, Instant::now()).await;
+        inner.count(&answer);
+        let recording = sketch.called(instance, traced.fuel);
+        (answer, recording)
+    }
+
+    /// Runs a recorded call again, with the recorded answers and without reaching for anything. Where the outcome had
+    /// been decided from outside, it is stopped at the fuel of the recording.
+    pub async fn replay(
+        &self,
+        recording: &Recording,
+        is_ended_from_outside: bool,
+    ) -> Result<Replay, Problem> {
+        let inner = &self.0;
+        let Some(endpoint) = inner.component.resolve(&recording.endpoint) else {
+            let message = format!("the component serves no endpoint {}", recording.endpoint);
+            return Err(Problem::new(ErrorCode::NotFound, message));
+        };
+        let mut lease = inner.lease(Instant::now(), None).await?;
+        lease.empty();
+        let mut traced = recording.traced(is_ended_from_outside);
+        let until = after(Instant::now(), inner.setting.limits.wall_time_ms);
+        let mut lease = match inner.build_with(lease, until, &mut traced).await {
+            Ok(lease) => lease,
+            Err(problem) => {
+                let fuel = (traced.fuel, None);
+                return Ok(Replay::new(Err(problem), fuel, traced.journal, is_ended_from_outside));
+            }
+        };
+        let Some(instance) = lease.instance() else { return Err(inner.closed()) };
+        let outcome =
+            instance.replay(endpoint, recording.invocation(is_ended_from_outside), traced.until).await;
+        let fuel = (traced.fuel, Some(instance.burned()));
+        Ok(Replay::new(outcome, fuel, instance.take_journal(), is_ended_from_outside))
     }
 
     /// Retires idle instances above `min` that nobody used for `idle_ms`. Call it about once a second.
@@ -225,12 +278,45 @@ impl Inner {
         self.desk.spare(self.options.min).is_some()
     }
 
+    /// A place among the pool's instances, with an idle one in it or empty.
+    async fn lease(self: &Arc<Self>, now: Instant, deadline: Option<Instant>) -> Result<Lease, Problem> {
+        match Desk::enter(self) {
+            Entry::Instance(lease) | Entry::Build(lease) => Ok(lease),
+            Entry::Wait(ticket) => self.wait(ticket, self.wait_until(now, deadline), deadline).await,
+            Entry::Full => Err(self.shed("the queue in front of it is full")),
+            Entry::Closed => Err(self.closed()),
+        }
+    }
+
+    /// Adds what became of a call to the numbers of the pool.
+    fn count(&self, answer: &Result<InvocationReply, Problem>) {
+        match answer {
+            Ok(reply) => {
+                self.counts.fuel.fetch_add(reply.fuel, Ordering::Relaxed);
+            }
+            Err(problem) if problem.code() == ErrorCode::GuestError => {
+                self.counts.guest_errors.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
+    }
+
     fn check_grants(&self) -> Result<(), Problem> {
         self.denied.clone().map_or(Ok(()), Err)
     }
 
     /// Fills a reserved place.
-    async fn build(&self, mut lease: Lease, until: Instant) -> Result<Lease, Problem> {
+    async fn build(&self, lease: Lease, until: Instant) -> Result<Lease, Problem> {
+        self.build_with(lease, until, &mut Traced::default()).await
+    }
+
+    /// The same with a journal.
+    async fn build_with(
+        &self,
+        mut lease: Lease,
+        until: Instant,
+        traced: &mut Traced,
+    ) -> Result<Lease, Problem> {
         self.check_grants()?;
         let linked = self.component.linked();
         let free = || self.runtime.slots().try_take(linked.demand);
@@ -245,7 +331,7 @@ impl Inner {
                 wait.await.map_err(|_| self.shed("all instances of this host are in use"))??
             }
         };
-        let instance = Instance::build(linked, self.setting.clone(), slot).await?;
+        let instance = Instance::build(linked, self.setting.clone(), slot, traced).await?;
         self.counts.built.fetch_add(1, Ordering::Relaxed);
         lease.fill(instance);
         Ok(lease)
@@ -275,7 +361,7 @@ impl Inner {
                 },
             },
         };
-        if lease.is_filled() { Ok(lease) } else { self.build(lease, until).await }
+        Ok(lease)
     }
 
     fn shed(&self, why: &str) -> Problem {

@@ -8,6 +8,7 @@
 
 mod address;
 mod body;
+mod journaled;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -20,16 +21,15 @@ use http::uri::Scheme;
 use http::{HeaderName, Method, Request, Response, header};
 use lockgate_domain::HttpGrant;
 use tokio::sync::Semaphore;
-use wasmtime::component::{Linker, Resource};
-use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime::component::Linker;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx,
-    WasiHttpHooks, WasiHttpView,
+    WasiHttpHooks,
 };
 
 use self::body::Tally;
+pub(super) use self::journaled::link as link_journaled;
 use self::send::{Destination, Permit};
-use super::Host;
 use crate::egress::EgressAllowance;
 use crate::state::InstanceState;
 
@@ -105,27 +105,7 @@ impl Outbound {
 }
 
 pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    // The original knows only errors of its own kind, and a body that is too long has ours.
-    linker.allow_shadowing(true);
-    let mut types = linker.instance(&format!("wasi:http/types@{}", super::offer::WASI_VERSION))?;
-    types.func_wrap("http-error-code", |mut store: Host<'_>, (error,): (Resource<wasmtime::Error>,)| {
-        let http = store.data_mut().http();
-        Ok((http.table.get(&error)?.downcast_ref::<Error>().and_then(code_of),))
-    })?;
-    linker.allow_shadowing(false);
-    Ok(())
-}
-
-/// What a guest is told about a body that broke off.
-fn code_of(error: &Error) -> Option<ErrorCode> {
-    match error {
-        Error::HttpResponseIncomplete => Some(ErrorCode::HttpResponseIncomplete),
-        Error::HttpResponseBodySize(size) => Some(ErrorCode::HttpResponseBodySize(*size)),
-        Error::ConnectionReadTimeout => Some(ErrorCode::ConnectionReadTimeout),
-        Error::InternalError(words) => Some(ErrorCode::InternalError(words.clone())),
-        _ => None,
-    }
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
 type Background = Box<dyn Future<Output = Result<(), Error>> + Send>;
