@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::Changes;
 use crate::guard::{guard, identify, not_found};
 use crate::listener::{self, Drained};
-use crate::refusal::Result;
+use crate::refusal::{RefusalCounts, Result};
 use crate::serving::Serving;
 use crate::uploads::Uploads;
 use crate::{ControlOptions, describe, numbers, routes};
@@ -57,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) places: Arc<Semaphore>,
     pub(crate) changes: Changes,
     pub(crate) uploads: Uploads,
+    pub(crate) refusals: RefusalCounts,
     pub(crate) started_at: Timestamp,
     metrics: OnceLock<Source>,
     leaving: AtomicBool,
@@ -69,6 +70,7 @@ impl Control {
         Self(Arc::new(Inner {
             places: Arc::new(Semaphore::new(options.max_concurrent_requests.min(Semaphore::MAX_PERMITS))),
             changes: Changes::default(),
+            refusals: RefusalCounts::default(),
             uploads: Uploads::new(options.uploads_per_tenant),
             description: describe::openapi().into(),
             started_at: registry.now(),

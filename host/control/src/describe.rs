@@ -100,6 +100,9 @@ fn complete_operation(operation: &Operation, described: &mut Map<String, Value>)
     if operation.action.is_some() {
         failures.extend(["409", "429"]);
     }
+    if has_body && operation.action.is_some() {
+        failures.push("422");
+    }
     failures.push("default");
     let Some(Value::Object(answers)) = described.get_mut("responses") else { return };
     for status in failures {
@@ -146,7 +149,8 @@ fn responses() -> Value {
         ("413", "The body is too large."),
         ("415", "The body is not of the type that this operation reads."),
         ("429", "A quota of the tenant is used up for now; `retry-after` says when to come back."),
-        ("default", "Something else went wrong: the host failed, or the executor did."),
+        ("422", "The component or executor failed while it was examined or tried out: the code says how."),
+        ("default", "Something else went wrong: the host failed."),
         ("503", "The host is full or not ready; `retry-after` says when to come back."),
     ];
     let content = json!({ "application/json": { "schema": {

@@ -74,7 +74,10 @@ pub(crate) async fn guard(State(control): State<Control>, request: Request, next
     if operation.needs == Needs::Nothing {
         return next.run(request).await;
     }
-    pass(control, operation, request, next).await.unwrap_or_else(IntoResponse::into_response)
+    let passed = pass(control.clone(), operation, request, next).await;
+    let response = passed.unwrap_or_else(IntoResponse::into_response);
+    control.0.refusals.note(&response);
+    response
 }
 
 async fn pass(

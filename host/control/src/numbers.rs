@@ -3,8 +3,8 @@
 use lockgate_domain::Problem;
 use lockgate_registry::access::TenantAccess;
 use lockgate_telemetry::inventory::{
-    CONTROL_REQUESTS_IN_FLIGHT, STORED_BYTES, STORED_COMPONENTS, STORED_EXECUTORS, STORED_FLOWS, TENANTS,
-    UPLOADS_IN_FLIGHT,
+    CONTROL_REFUSED, CONTROL_REQUESTS_IN_FLIGHT, STORED_BYTES, STORED_COMPONENTS, STORED_EXECUTORS,
+    STORED_FLOWS, TENANTS, UPLOADS_IN_FLIGHT,
 };
 use lockgate_telemetry::page::Page;
 use serde::Serialize;
@@ -56,6 +56,9 @@ pub(crate) fn add(control: &Control, page: &mut Page) {
     let places = control.0.options.max_concurrent_requests;
     let in_flight = places.saturating_sub(control.0.places.available_permits());
     page.add(&CONTROL_REQUESTS_IN_FLIGHT, &[], in_flight as f64);
+    for (code, count) in control.0.refusals.read() {
+        page.add(&CONTROL_REFUSED, &[code.as_str()], count as f64);
+    }
     page.add(&UPLOADS_IN_FLIGHT, &[], f64::from(control.0.uploads.count()));
     match Numbers::of(control) {
         Ok(numbers) => {

@@ -58,6 +58,11 @@ impl Gateway {
         self
     }
 
+    /// Adds the gateway's own numbers to a page that is read elsewhere.
+    pub fn add_numbers(&self, page: &mut Page) {
+        metrics::add(&self.0, page);
+    }
+
     /// Serves until `shutdown` is cancelled, then drains: readiness turns, new connections are taken for
     /// `drain_notice` more, requests in progress have `drain_timeout` to finish, and what is left is cut off.
     /// Dropping the future cuts everything off at once.

@@ -34,13 +34,18 @@ impl fmt::Debug for Metrics {
 /// The page as text.
 pub(crate) fn text(gate: &Gate) -> String {
     let mut page = Page::default();
+    add(gate, &mut page);
+    if let Some(source) = gate.metrics.0.get() {
+        source(&mut page);
+    }
+    page.into_text()
+}
+
+/// The gateway's own numbers.
+pub(crate) fn add(gate: &Gate, page: &mut Page) {
     let stats = gate.admission.stats();
     page.add(&REQUESTS_IN_FLIGHT, &[], stats.in_flight as f64);
     page.add(&BYTES_HELD, &[], stats.bytes as f64);
     page.add(&REFUSED, &[], stats.refused as f64);
     page.add(&DRAINING, &[], if gate.is_draining() { 1.0 } else { 0.0 });
-    if let Some(source) = gate.metrics.0.get() {
-        source(&mut page);
-    }
-    page.into_text()
 }

@@ -47,6 +47,7 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 const NONE: &[&str] = &[];
 const EXECUTOR: &[&str] = &["executor"];
 const GUEST: &[&str] = &["executor", "name"];
+const CODE: &[&str] = &["code"];
 const TENANT: &[&str] = &["tenant"];
 const TENANT_EXECUTOR: &[&str] = &["tenant", "executor"];
 
@@ -128,6 +129,12 @@ pub const GUEST_DROPPED: Metric = counter(
 /// The control API: requests worked on.
 pub const CONTROL_REQUESTS_IN_FLIGHT: Metric =
     gauge("lockgate_control_requests_in_flight", NONE, "Requests that the control API works on.");
+/// The control API: requests refused or failed.
+pub const CONTROL_REFUSED: Metric = counter(
+    "lockgate_control_refused_total",
+    CODE,
+    "Requests to the control API that were refused or failed, by the code of the error.",
+);
 /// The control API: uploads.
 pub const UPLOADS_IN_FLIGHT: Metric =
     gauge("lockgate_uploads_in_flight", NONE, "Uploads of components under way.");
@@ -158,6 +165,12 @@ pub const EVICTED: Metric = counter(
 /// A tenant: requests in progress.
 pub const TENANT_REQUESTS: Metric =
     gauge("lockgate_tenant_requests_in_flight", TENANT, "Requests of the tenant that are worked on.");
+/// A tenant: requests beyond a quota.
+pub const TENANT_REFUSED: Metric = counter(
+    "lockgate_tenant_refused_total",
+    TENANT,
+    "Requests of the tenant that were refused at the door because a quota was used up.",
+);
 /// A tenant: memory of its instances.
 pub const TENANT_MEMORY: Metric =
     gauge("lockgate_tenant_memory_bytes", TENANT, "Bytes of linear memory of the tenant's live instances.");
@@ -227,6 +240,7 @@ pub const METRICS: &[Metric] = &[
     GUEST_OBSERVATIONS,
     GUEST_DROPPED,
     CONTROL_REQUESTS_IN_FLIGHT,
+    CONTROL_REFUSED,
     UPLOADS_IN_FLIGHT,
     TENANTS,
     STORED_COMPONENTS,
@@ -237,6 +251,7 @@ pub const METRICS: &[Metric] = &[
     OPENED,
     EVICTED,
     TENANT_REQUESTS,
+    TENANT_REFUSED,
     TENANT_MEMORY,
     TENANT_PROCESSOR,
     TENANT_CALLS,

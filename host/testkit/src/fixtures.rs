@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::guest::assemble;
 use crate::shared::{lock, repository, target_folder};
 
 /// Folders with one crate per guest, under the root.
@@ -52,18 +53,18 @@ pub fn manifest_component(word: &str) -> PathBuf {
 
 /// A valid component that exports nothing.
 pub fn component_without_exports() -> PathBuf {
-    keep("no-exports.wasm", &from_text("(component)"))
+    keep("no-exports.wasm", &assemble("(component)"))
 }
 
 /// A component that asks for an interface nobody may have.
 pub fn component_with_foreign_import() -> PathBuf {
     let text = r#"(component (import "wasi:sockets/tcp@0.2.0" (instance)))"#;
-    keep("foreign-import.wasm", &from_text(text))
+    keep("foreign-import.wasm", &assemble(text))
 }
 
 /// A core module, as `wasm32-unknown-unknown` gives.
 pub fn core_module() -> PathBuf {
-    keep("core-module.wasm", &from_text("(module)"))
+    keep("core-module.wasm", &assemble("(module)"))
 }
 
 /// The first half of a valid component.
@@ -165,10 +166,6 @@ fn compiler_words(messages: &str) -> String {
 
 fn json_lines(text: &str) -> impl Iterator<Item = Value> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok())
-}
-
-fn from_text(text: &str) -> Vec<u8> {
-    wat::parse_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn read(path: &Path) -> Vec<u8> {

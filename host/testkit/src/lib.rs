@@ -7,6 +7,7 @@
 
 pub mod faults;
 pub mod fixtures;
+pub mod guest;
 pub mod host;
 pub mod http;
 pub mod oci_registry;

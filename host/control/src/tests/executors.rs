@@ -80,7 +80,7 @@ async fn what_is_wrong_with_a_revision_refuses_it_and_changes_nothing() {
             with(json!({ "capabilities": { "secrets": ["openai"] } })),
             "400 invalid_request: capabilities.secrets names openai",
         ),
-        (with(json!({ "configuration": { "start": "fails" } })), "500 guest_trap: init trapped"),
+        (with(json!({ "configuration": { "start": "fails" } })), "422 guest_trap: init trapped"),
         (
             with(json!({ "configuration": { "example": "differs" } })),
             "409 conflict: golden example 1 (/index) differs: data[0].text",

@@ -74,9 +74,18 @@ async fn a_caller_that_leaves_in_an_upload_leaves_nothing() {
         served.until("it is gone", |host| host.uploads_left() == 0).await;
         served.until("its place is free", |host| host.control.0.uploads.count() == 0).await;
     }
-    let audit =
-        served.host.send("GET /v1/tenants/acme/audit", &served.host.acme, serde_json::Value::Null).await;
-    assert_eq!(audit.json()["items"][0]["error"], "invalid_request");
+    // The entry is written when all else is over.
+    let entry = async {
+        loop {
+            let audit = "GET /v1/tenants/acme/audit";
+            let audit = served.host.send(audit, &served.host.acme, serde_json::Value::Null).await.json();
+            match audit["items"][0]["error"].as_str() {
+                Some(error) => return error.to_owned(),
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, entry).await.as_deref(), Ok("invalid_request"));
 }
 
 #[tokio::test]

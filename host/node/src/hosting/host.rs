@@ -90,7 +90,11 @@ impl Host {
                 ..ControlOptions::default()
             },
         );
-        let api = api.with_metrics(numbers::source(platform.clone()));
+        let (numbers, front) = (numbers::source(platform.clone()), gateway.clone());
+        let api = api.with_metrics(Arc::new(move |page| {
+            front.add_numbers(page);
+            numbers(page);
+        }));
         let mut host = Self {
             data_address,
             control_address,

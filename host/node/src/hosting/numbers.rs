@@ -1,13 +1,13 @@
 //! What the serving side adds to the control API's page at `/metrics`: tenants, and the pools that are in memory.
 //!
 //! Series are bounded by the tenants there are and by the revisions that may be resident; guests' own metrics are not
-//! here, because tenants read none of this page. The data plane's page, which anybody may read, names no tenant.
+//! here, because tenants read none of this page. The data plane has no such page.
 
 use std::sync::Arc;
 
 use lockgate_telemetry::inventory::{
     EVICTED, OPENED, RESIDENT, TENANT_CALLS, TENANT_FUEL, TENANT_INSTANCES, TENANT_MEMORY, TENANT_PROCESSOR,
-    TENANT_REQUESTS, TENANT_SHED, TENANT_TRAPS, TENANT_WAITING,
+    TENANT_REFUSED, TENANT_REQUESTS, TENANT_SHED, TENANT_TRAPS, TENANT_WAITING,
 };
 use lockgate_telemetry::page::Page;
 
@@ -29,6 +29,7 @@ fn add(platform: &Platform, page: &mut Page) {
         let owner = &serving.owner;
         let tenant = [owner.name.as_str()];
         page.add(&TENANT_REQUESTS, &tenant, owner.quota.in_progress().into());
+        page.add(&TENANT_REFUSED, &tenant, owner.quota.refused() as f64);
         page.add(&TENANT_MEMORY, &tenant, owner.share.memory_used() as f64);
         page.add(&TENANT_PROCESSOR, &tenant, owner.share.processor_time().as_secs_f64());
     }

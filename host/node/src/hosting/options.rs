@@ -66,7 +66,8 @@ impl HostOptions {
             oci: OciOptions::default(),
             evict_after: Duration::from_secs(60),
             max_resident: 512,
-            gateway: GatewayOptions::from_spec(&GatewaySpec::default()),
+            // Its page is read on the control socket; callers of the data plane are strangers.
+            gateway: GatewayOptions { metrics: false, ..GatewayOptions::from_spec(&GatewaySpec::default()) },
         }
     }
 

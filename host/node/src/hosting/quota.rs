@@ -7,7 +7,7 @@
 //! given, so tests need no clock. Quotas can be changed while calls run: the next request sees the new value.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use lockgate_domain::tenancy::TenantSettings;
 use lockgate_domain::{ErrorCode, LimitKind, Problem, TenantName, Timestamp, Usage};
@@ -25,6 +25,7 @@ pub(crate) struct TenantQuota {
     tenant: TenantName,
     state: Mutex<State>,
     in_progress: Arc<AtomicU32>,
+    refused: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl TenantQuota {
     /// Starts with what the registry says was used in this month.
     pub(crate) fn new(tenant: TenantName, settings: TenantSettings, month: MonthSums) -> Self {
         let state = State { settings, requests: Bucket::default(), fuel: Bucket::default(), month };
-        Self { tenant, state: Mutex::new(state), in_progress: Arc::default() }
+        Self { tenant, state: Mutex::new(state), in_progress: Arc::default(), refused: AtomicU64::new(0) }
     }
 
     /// Applies other settings from the next request on; what was used stays used.
@@ -87,6 +88,11 @@ impl TenantQuota {
     /// Requests in progress now.
     pub(crate) fn in_progress(&self) -> u32 {
         self.in_progress.load(Ordering::Relaxed)
+    }
+
+    /// Requests refused so far because a quota was used up.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Lets one request in, or says which quota is used up. A refused request costs nothing of any quota.
@@ -152,6 +158,7 @@ impl TenantQuota {
     }
 
     fn refuse(&self, kind: LimitKind, value: u64, retry_after_ms: u64) -> Problem {
+        self.refused.fetch_add(1, Ordering::Relaxed);
         let (what, hint) = match kind {
             LimitKind::RequestRate => {
                 ("sends more than", "send fewer requests, or ask the operator for a larger quota")

@@ -1,6 +1,5 @@
 //! The serving side as a whole, over real sockets, a real registry and real components, in one process.
 
-mod guest;
 mod process;
 mod stand;
 
@@ -13,10 +12,10 @@ use lockgate_domain::hosting::{RevisionState, ShadowVerdict, Target};
 use lockgate_domain::tenancy::TenantSettings;
 use lockgate_domain::{ExecutorName, TenantName};
 use lockgate_registry::{Precondition, UsageFilter};
-use lockgate_testkit::wait_for;
+use lockgate_testkit::guest::Manner::{Busy, Counting, Plain, Trapping};
+use lockgate_testkit::{guest, wait_for};
 use serde_json::json;
 
-use self::guest::Manner::{Busy, Counting, Plain, Trapping};
 use self::stand::{Stand, access, number, refusal, spec};
 
 const RUN: &str = "/executors/shout/run";

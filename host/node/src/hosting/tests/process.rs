@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use lockgate_domain::{ErrorCode, TenantName};
 use lockgate_registry::access::TenantAccess;
 use lockgate_registry::{Registry, RegistryOptions, UsageFilter};
+use lockgate_testkit::guest::{self, Manner};
 use lockgate_testkit::http::{Answer, HttpClient};
 use serde_json::json;
 
-use super::guest::{self, Manner};
 use super::stand::number;
 use crate::hosting::{Host, HostOptions};
 use crate::serving::Ended;
@@ -45,8 +45,9 @@ async fn a_host_takes_an_upload_serves_it_at_once_and_ends_with_everything_writt
     let page = client.get(&format!("http://{}/metrics", host.control_address())).await.text();
     assert!(page.contains("lockgate_tenant_calls_total{tenant=\"local\",executor=\"shout\"} 1"), "{page}");
     assert!(page.contains("lockgate_resident 1"), "{page}");
-    let open = client.get(&format!("http://{}/metrics", host.data_address())).await.text();
-    assert!(!open.contains("tenant"), "the data plane names no tenant: {open}");
+    assert!(page.contains("lockgate_requests_in_flight 0"), "{page}");
+    let open = client.get(&format!("http://{}/metrics", host.data_address())).await;
+    assert_eq!(open.status, 404, "strangers read no numbers: {}", open.text());
 
     host.drain();
     assert!(host.is_draining());

@@ -12,13 +12,13 @@ use lockgate_domain::{Capabilities, ComponentDigest, ExecutorName, Limits, Probl
 use lockgate_gateway::{Gateway, GatewayOptions};
 use lockgate_registry::access::{HostAccess, TenantAccess};
 use lockgate_registry::{Examined, Precondition, Registry, RevisionOptions, UploadTerms};
+use lockgate_testkit::guest::{self, Manner};
 use lockgate_testkit::http::{Answer, HttpClient};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::guest::{self, Manner};
 use crate::hosting::door::HostDoor;
 use crate::hosting::options::HostOptions;
 use crate::hosting::parts;

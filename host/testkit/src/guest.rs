@@ -1,20 +1,21 @@
-//! Small components as text: each writes a number of its own into the first document, so that a test sees who answered.
+//! Small components made in a moment: each writes a number of its own into the first document, so that a test sees who
+//! answered. They need no toolchain of guests, and a host compiles one in no time.
 
 /// What a guest does besides writing its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
-    /// nothing
+pub enum Manner {
+    /// Nothing.
     Plain,
-    /// traps
+    /// Traps.
     Trapping,
-    /// counts its calls and adds them to its number
+    /// Counts its calls and adds them to its number.
     Counting,
-    /// computes for so many rounds
+    /// Computes for so many rounds.
     Busy(u32),
 }
 
 /// The component of a guest that writes `number` into the column `answer` at `/run`.
-pub(super) fn component(number: i64, manner: Manner) -> Vec<u8> {
+pub fn component(number: i64, manner: Manner) -> Vec<u8> {
     let stateful = manner == Manner::Counting;
     let manifest = format!(r#"{{"name":"g{number}","stateful":{stateful},"endpoints":[{{"name":"/run"}}]}}"#);
     let before = match manner {
@@ -74,5 +75,10 @@ pub(super) fn component(number: i64, manner: Manner) -> Vec<u8> {
   (instance $executor (export "describe" (func $describe)) (export "init" (func $init)) (export "call" (func $call)))
   (export "lockgate:executor/executor@0.1.0" (instance $executor)))"#
     );
-    wat::parse_str(text).unwrap()
+    assemble(&text)
+}
+
+/// A component, or a core module, from its text.
+pub fn assemble(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
