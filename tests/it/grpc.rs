@@ -51,7 +51,12 @@ pub(crate) fn texts(reply: &DataRequestProto) -> Vec<String> {
 
 /// A channel to the host.
 pub(crate) async fn channel(host: &RunningHost) -> Channel {
-    Channel::from_shared(host.url("")).unwrap().connect().await.unwrap()
+    channel_to(&host.url("")).await
+}
+
+/// A channel to whoever serves at a URL.
+pub(crate) async fn channel_to(url: &str) -> Channel {
+    Channel::from_shared(url.to_owned()).unwrap().connect().await.unwrap()
 }
 
 /// One unary call on a channel of its own.

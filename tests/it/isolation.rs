@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::{assert_texts, flow, hostile_flow, post, serve, shown};
 
-/// How a call of the hostile guest must end.
-enum Expected {
+/// How a call of the hostile guest must end; its limits are [`SMALL_LIMITS`](crate::support::SMALL_LIMITS).
+pub(crate) enum Expected {
     /// Code, limit with its value, and a part of message, hint or details.
     Problem(&'static str, Option<(&'static str, u64)>, &'static str),
     /// No answer but a refusal with this HTTP status, code, and limit: time that is over is over for the caller too.
@@ -22,7 +22,7 @@ enum Expected {
 
 use Expected::{Answer, Problem, Refusal, Texts};
 
-fn cases() -> Vec<(&'static str, Value, Expected)> {
+pub(crate) fn cases() -> Vec<(&'static str, Value, Expected)> {
     let fuel = || Problem("limit_exceeded", Some(("fuel", 300_000_000)), "units of fuel");
     let memory = || Problem("limit_exceeded", Some(("memory_bytes", 67_108_864)), "bytes of memory");
     let host_call = || Problem("limit_exceeded", Some(("host_call_bytes", 1_048_576)), "1048576 bytes");
@@ -101,7 +101,11 @@ async fn each_hostile_call_ends_as_one_error_and_hurts_nobody() {
 }
 
 /// What was wrong with an ending, if anything.
-fn judge(answer: &http::Answer, problem: Option<&Value>, expected: &Expected) -> Result<(), String> {
+pub(crate) fn judge(
+    answer: &http::Answer,
+    problem: Option<&Value>,
+    expected: &Expected,
+) -> Result<(), String> {
     let (status, answer) = (answer.status.as_u16(), answer.json());
     let same = |what: &str, found: &Value, wanted: &Value| {
         if found == wanted { Ok(()) } else { Err(format!("{what} is {found}, not {wanted}")) }

@@ -22,4 +22,5 @@ mod protocols;
 mod readme;
 mod refused_components;
 mod replay;
+mod strangers;
 mod support;

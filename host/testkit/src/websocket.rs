@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Error;
 pub use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -27,6 +28,25 @@ impl WebSocket {
         match tokio_tungstenite::connect_async(request).await {
             Ok((stream, _)) => Self(stream),
             Err(error) => panic!("cannot open a WebSocket to {address}: {error}"),
+        }
+    }
+
+    /// Connects to a URL with these headers; the error is the status and the body of the refusal.
+    pub async fn try_open(url: &str, headers: &[(&str, &str)]) -> Result<Self, (u16, String)> {
+        let mut request =
+            url.into_client_request().unwrap_or_else(|error| panic!("no WebSocket request: {error}"));
+        for (name, value) in headers {
+            let parts = (http::HeaderName::try_from(*name), http::HeaderValue::try_from(*value));
+            let (Ok(name), Ok(value)) = parts else { panic!("{name}: {value} is no header") };
+            request.headers_mut().append(name, value);
+        }
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((stream, _)) => Ok(Self(stream)),
+            Err(Error::Http(response)) => {
+                let body = response.body().clone().unwrap_or_default();
+                Err((response.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
+            }
+            Err(error) => panic!("cannot open a WebSocket at {url}: {error}"),
         }
     }
 
