@@ -150,6 +150,27 @@ async fn a_tenant_publishes_calls_and_rolls_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_request_is_replayed_from_its_capsule() {
+    let host = serve().await;
+    let acme = Operator::new(&host, &host.operator_key()).tenant("acme").await;
+    let component = fixtures::component("hostile").display().to_string();
+    acme.ask(&["publish", &component, "--executor", "broken"]).await;
+    acme.ask(&["deploy", "broken", "--capture-failures"]).await;
+    let target = format!("http://{}", host.data_address());
+    let failed =
+        acme.run(&["call", &target, "--executor", "broken", "--endpoint", "/trap", "--text", "x"]).await;
+    assert!(!failed.is_good(), "{}", failed.text());
+    let listed = acme.ask(&["capsule", "list"]).await;
+    let [capsule] = listed["items"].as_array().unwrap().as_slice() else { panic!("one capsule: {listed}") };
+    assert_eq!((&capsule["executor"], &capsule["error"]), (&json!("broken"), &json!("guest_trap")));
+    let id = capsule["id"].as_str().unwrap();
+    assert!(acme.run(&["capsule", "download", id, "--output", "kept.json"]).await.is_good());
+    let replayed = acme.ask(&["replay", "kept.json", "--component", &component]).await;
+    assert_eq!(replayed["is_same"], true, "{replayed}");
+    assert_eq!(replayed["recorded"], replayed["replayed"], "{replayed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn canaries_take_their_part() {
     let host = serve().await;
     let acme = Operator::new(&host, &host.operator_key()).tenant("acme").await;

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use lockgate_domain::{EndpointName, ErrorCode, FlowSpec, Manifest, Problem};
 use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply};
 use lockgate_flow::plan::ExecutionPlan;
-use lockgate_runtime::{Inputs, InstancePool, Invocation};
+use lockgate_runtime::{Inputs, InstancePool, Invocation, InvocationReply, Recording};
 
 use crate::capsule::Keeper;
 
@@ -38,6 +38,26 @@ impl PoolExecutor {
     pub(crate) fn pool(&self) -> &InstancePool {
         &self.pool
     }
+
+    /// Runs one call in an instance of its own, and gives what is needed to run it again.
+    pub(crate) async fn call_recorded(
+        &self,
+        call: ExecutorCall,
+    ) -> (Result<InvocationReply, Problem>, Option<Recording>) {
+        self.pool.invoke_recorded(invocation(call)).await
+    }
+}
+
+fn invocation(call: ExecutorCall) -> Invocation {
+    let ExecutorCall { endpoint, documents, parameters, inputs, context, emit } = call;
+    let inputs: Inputs =
+        inputs.iter().map(|input| (input.executor.clone(), input.first, input.count)).collect();
+    Invocation { endpoint, documents, parameters, inputs, context, emit }
+}
+
+/// The pool's answer in the words of the flow.
+pub(crate) fn reply(answer: InvocationReply) -> ExecutorReply {
+    ExecutorReply { documents: answer.documents, fuel: answer.fuel }
 }
 
 impl ExecutorClient for PoolExecutor {
@@ -50,23 +70,18 @@ impl ExecutorClient for PoolExecutor {
     }
 
     fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {
-        let ExecutorCall { endpoint, documents, parameters, inputs, context, emit } = call;
-        let inputs: Inputs =
-            inputs.iter().map(|input| (input.executor.clone(), input.first, input.count)).collect();
         Box::pin(async move {
-            let invocation = Invocation { endpoint, documents, parameters, inputs, context, emit };
             let answer = match &self.keeper {
-                None => self.pool.invoke(invocation).await,
+                None => self.pool.invoke(invocation(call)).await,
                 Some(keeper) => {
-                    let (answer, recording) = self.pool.invoke_recorded(invocation).await;
+                    let (answer, recording) = self.call_recorded(call).await;
                     if let (Err(_), Some(recording)) = (&answer, recording) {
                         Keeper::keep(keeper, recording, &answer).await;
                     }
                     answer
                 }
             };
-            let reply = answer?;
-            Ok(ExecutorReply { documents: reply.documents, fuel: reply.fuel })
+            answer.map(reply)
         })
     }
 }

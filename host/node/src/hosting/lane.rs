@@ -15,13 +15,17 @@ use lockgate_domain::hosting::{CapsulePolicy, Revision, RevisionNumber, Scale};
 use lockgate_domain::spec::{InstanceMode, PoolOptions, PoolSpec};
 use lockgate_domain::{ErrorCode, ExecutorName, LimitKind, Manifest, Problem, Timestamp};
 use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply};
-use lockgate_runtime::{InstancePool, KnownComponent, MemoryStore, PoolSetup, PoolStats};
+use lockgate_runtime::{
+    InstancePool, InvocationReply, KnownComponent, MemoryStore, PoolSetup, PoolStats, Recording,
+};
 use serde_json::{Map, Value};
 
+use super::capsules::CapsuleFacts;
 use super::ground::{Ground, Owner, blocking};
 use super::residents::Standing;
 use super::secrets;
-use crate::adapters::PoolExecutor;
+use crate::adapters::{PoolExecutor, reply};
+use crate::capsule::{CapsuleSetting, seal};
 
 /// Calls that wait for one revision to be opened.
 const MOST_WAITING: u32 = 1024;
@@ -152,9 +156,57 @@ impl Lane {
             self.owner.quota.allow_egress(self.ground.clock.now())?;
         }
         let warm = self.open().await?;
-        let reply = warm.pool.call(call).await;
+        let reply = match self.key.role {
+            Role::Traffic if self.key.capsules.keeps_any() => self.call_recorded(&warm, call).await,
+            Role::Traffic | Role::Shadow => warm.pool.call(call).await,
+        };
         self.used.store(self.ground.clock.now().as_millis(), Ordering::Relaxed);
         reply
+    }
+
+    /// Runs one call and keeps it for replay, if the deployment asks for that. The capsule is on disk before the caller
+    /// has its answer, because whoever is told of a failure may look for it at once.
+    async fn call_recorded(&self, warm: &Warm, call: ExecutorCall) -> Result<ExecutorReply, Problem> {
+        let (answer, recording) = warm.pool.call_recorded(call).await;
+        let policy = &self.key.capsules;
+        let is_kept = match &answer {
+            Err(_) => policy.failures,
+            Ok(_) => fastrand::f64() * 100.0 < policy.sample_percent,
+        };
+        if let (true, Some(recording)) = (is_kept, recording)
+            && let Err(problem) = self.keep(&recording, &answer).await
+        {
+            // The request itself is none the worse.
+            tracing::warn!(tenant = %self.owner.name, executor = %self.executor, %problem, "no capsule was kept");
+        }
+        answer.map(reply)
+    }
+
+    async fn keep(
+        &self,
+        recording: &Recording,
+        answer: &Result<InvocationReply, Problem>,
+    ) -> Result<(), Problem> {
+        let spec = &self.revision.spec;
+        let setting = CapsuleSetting {
+            executor: &self.executor,
+            digest: spec.component,
+            limits: &spec.limits,
+            capabilities: &spec.capabilities,
+            // As it was written: secrets stay names.
+            configuration: &spec.configuration,
+            engine: self.ground.runtime.engine_id(),
+        };
+        let bytes = seal(&setting, recording, answer)?;
+        let facts = CapsuleFacts {
+            request: recording.request.clone(),
+            executor: self.executor.clone(),
+            endpoint: recording.endpoint.to_string(),
+            at: self.ground.clock.now(),
+            error: answer.as_ref().err().map(Problem::code),
+        };
+        let (ground, tenant) = (self.ground.clone(), self.owner.name.clone());
+        blocking(move || ground.capsules.keep(&tenant, &facts, &bytes).map(drop)).await
     }
 
     /// Brings the code into memory and builds the instances that are kept; both may be there already.

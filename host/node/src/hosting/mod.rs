@@ -3,7 +3,7 @@
 //! Everything that a registry holds becomes traffic here, and everything that the control API asks of traffic is
 //! answered here. Pure hearts ([`choice`], [`compare`], [`verdict`], [`quota`], [`golden`]) decide; the rest holds
 //! state and carries their decisions out.
-#[cfg_attr(not(test), allow(dead_code, reason = "the runtime does not record yet"))]
+
 mod capsules;
 mod choice;
 mod clock;

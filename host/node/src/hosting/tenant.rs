@@ -324,14 +324,6 @@ impl TenantServing {
 
     fn traffic(&self, deployment: &Deployment, before: Option<&Traffic>) -> Result<Traffic, Problem> {
         let spec = &deployment.spec;
-        if spec.capsules.keeps_any() {
-            // Nothing that was asked for is left out in silence.
-            let message = format!(
-                "the deployment of executor {} keeps requests for replay, which this host cannot do yet",
-                deployment.executor
-            );
-            return Err(Problem::new(ErrorCode::InvalidRequest, message).with_hint("leave `capsules` out"));
-        }
         let lane = |target: &Target, role| self.lane(deployment, target, role, before);
         let primary = lane(&spec.primary, Role::Traffic)?;
         let canary = spec.canary.as_ref().map(|canary| {

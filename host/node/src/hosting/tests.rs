@@ -10,7 +10,7 @@ use std::time::Duration;
 use lockgate_control::{Change, Serving};
 use lockgate_domain::hosting::{RevisionState, ShadowVerdict, Target};
 use lockgate_domain::tenancy::TenantSettings;
-use lockgate_domain::{ExecutorName, TenantName};
+use lockgate_domain::{ExecutorName, Quota, TenantName};
 use lockgate_registry::{Precondition, UsageFilter};
 use lockgate_testkit::guest::Manner::{Busy, Counting, Plain, Trapping};
 use lockgate_testkit::{guest, wait_for};
@@ -47,7 +47,9 @@ async fn tenants_are_walled_off_from_each_other() {
 
 #[tokio::test]
 async fn swaps_under_load_lose_nothing() {
-    let stand = Stand::start(&["acme"], |_| {}).await;
+    let mut stand = Stand::start(&[], |_| {}).await;
+    let quota = Quota { requests_per_second: 1_000_000, fuel_per_second: 1 << 50, ..Quota::default() };
+    stand.add_tenant("acme", TenantSettings { quota, ..TenantSettings::default() }).await;
     let first = stand.publish("acme", "shout", 1, Plain).await;
     let second = stand.publish("acme", "shout", 2, Plain).await;
     let executor: ExecutorName = name("shout");
@@ -404,13 +406,27 @@ async fn a_changed_secret_makes_another_pool_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn capsules_that_cannot_be_kept_are_not_promised() {
-    let stand = Stand::start(&["acme"], |_| {}).await;
-    stand.publish("acme", "shout", 1, Plain).await;
-    let executor: ExecutorName = name("shout");
-    let deployment = serde_json::from_value(json!({"capsules": {"failures": true}})).unwrap();
-    stand.registry.put_deployment(&access("acme"), &executor, deployment, Precondition::Any).unwrap();
-    let problem = stand.apply("acme", Change::Executor(executor)).await.unwrap_err();
-    assert_eq!(problem.hint(), Some("leave `capsules` out"), "{problem:?}");
-    assert_eq!(number(&stand.call("acme", RUN).await), Some(1));
+async fn requests_are_kept_for_replay_as_the_deployment_says() {
+    let stand = Stand::start(&["acme", "other"], |_| {}).await;
+    stand.publish("acme", "sound", 1, Plain).await;
+    stand.publish("acme", "broken", 2, Trapping).await;
+    let kept = || stand.platform.capsules(&name("acme")).unwrap();
+    let check = async |executor: &str, policy: serde_json::Value, expected: &[(&str, Option<&str>)]| {
+        stand.deploy("acme", executor, json!({ "capsules": policy })).await;
+        stand.call("acme", &format!("/executors/{executor}/run")).await;
+        let entries = kept();
+        let shown: Vec<_> =
+            entries.iter().map(|entry| (entry.executor.as_str(), entry.error.as_deref())).collect();
+        assert_eq!(shown, expected, "{executor} {policy}");
+    };
+    let (failed, sampled) = (("broken", Some("guest_trap")), ("sound", None));
+    check("sound", json!({ "failures": true }), &[]).await;
+    check("broken", json!({ "sample_percent": 100 }), &[]).await;
+    check("broken", json!({ "failures": true }), &[failed]).await;
+    check("sound", json!({ "sample_percent": 100 }), &[sampled, failed]).await;
+    for entry in kept() {
+        let bytes = stand.platform.capsule(&name("acme"), &entry.id).unwrap().unwrap();
+        assert_eq!(crate::Capsule::read(&bytes).unwrap().executor(), &entry.executor);
+        assert_eq!(stand.platform.capsule(&name("other"), &entry.id).unwrap(), None);
+    }
 }
