@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::Changes;
 use crate::guard::{guard, identify, not_found};
 use crate::listener::{self, Drained};
+use crate::places::TenantPlaces;
 use crate::refusal::{RefusalCounts, Result};
 use crate::serving::Serving;
 use crate::uploads::Uploads;
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) description: Bytes,
     /// Places for requests.
     pub(crate) places: Arc<Semaphore>,
+    pub(crate) tenant_places: TenantPlaces,
     pub(crate) changes: Changes,
     pub(crate) uploads: Uploads,
     pub(crate) refusals: RefusalCounts,
@@ -69,6 +71,7 @@ impl Control {
         let ControlParts { registry, authenticator, serving, validator, puller } = parts;
         Self(Arc::new(Inner {
             places: Arc::new(Semaphore::new(options.max_concurrent_requests.min(Semaphore::MAX_PERMITS))),
+            tenant_places: TenantPlaces::new(options.requests_per_tenant),
             changes: Changes::default(),
             refusals: RefusalCounts::default(),
             uploads: Uploads::new(options.uploads_per_tenant),

@@ -83,7 +83,7 @@ fn complete_operation(operation: &Operation, described: &mut Map<String, Value>)
     }
     let mut failures = vec!["503"];
     if !is_open {
-        failures.extend(["401", "403"]);
+        failures.extend(["401", "403", "429"]);
     }
     if operation.path.contains('{') {
         failures.extend(["400", "404"]);
@@ -98,7 +98,7 @@ fn complete_operation(operation: &Operation, described: &mut Map<String, Value>)
         failures.push("412");
     }
     if operation.action.is_some() {
-        failures.extend(["409", "429"]);
+        failures.push("409");
     }
     if has_body && operation.action.is_some() {
         failures.push("422");

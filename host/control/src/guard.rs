@@ -89,6 +89,8 @@ async fn pass(
     let permit = Arc::clone(&control.0.places).try_acquire_owned().map_err(|_| full(&control))?;
     let (mut parts, body) = request.into_parts();
     let identity = authenticate(&control, &parts.headers)?;
+    let tenant = identity.principal.tenant.as_ref();
+    let place = tenant.map(|tenant| control.0.tenant_places.take(tenant)).transpose()?;
     let params = RawPathParams::from_request_parts(&mut parts, &()).await;
     let params = params.map_err(|_| invalid("the path holds bytes that are no UTF-8"))?;
     let Some(action) = operation.action else {
@@ -107,7 +109,7 @@ async fn pass(
                 Err(refusal) => refusal.into_response(),
             };
             audit::write(&control, record.end(&response)).await;
-            drop(permit);
+            drop((permit, place));
             response
         }
     };

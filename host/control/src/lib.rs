@@ -15,6 +15,7 @@ mod numbers;
 mod operation;
 mod options;
 mod pages;
+mod places;
 mod refusal;
 mod routes;
 mod serving;

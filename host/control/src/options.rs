@@ -14,6 +14,8 @@ pub struct ControlOptions {
     pub max_body_bytes: usize,
     /// Uploads of one tenant at once; more are refused with a time to come back.
     pub uploads_per_tenant: u32,
+    /// Requests of one tenant worked on at once, uploads included; more are refused with a time to come back.
+    pub requests_per_tenant: u32,
     /// Requests worked on at once on all connections together; more are refused.
     pub max_concurrent_requests: usize,
     /// Open connections; the next one waits in the system's queue.
@@ -39,6 +41,7 @@ impl Default for ControlOptions {
             max_component_bytes: 256 << 20,
             max_body_bytes: 2 << 20,
             uploads_per_tenant: 128,
+            requests_per_tenant: 256,
             max_concurrent_requests: 1024,
             max_connections: 2048,
             max_headers: 128,

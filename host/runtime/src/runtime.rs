@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use lockgate_domain::{ComponentDigest, ErrorCode, LimitKind, Problem};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -58,26 +58,48 @@ impl Default for RuntimeOptions {
     }
 }
 
-/// One compilation at a time: a burst of uploads must not starve serving, and so many may wait.
+/// Compilations at once. A stranger can make one that takes its whole time limit, so there is a second place for
+/// everybody else (whoever asks for compilations sees to it that no tenant has both); more would starve serving.
+const COMPILING: u32 = 2;
+
+/// A few compilations at a time; so many may wait.
 #[derive(Default)]
 struct CompilerDoor {
-    turn: Mutex<()>,
+    taken: Mutex<u32>,
+    free: Condvar,
     inside: AtomicU64,
     compiled: AtomicU64,
 }
 
+/// A place at the compiler; dropping it makes room for the next.
+struct CompilerTurn<'a>(&'a CompilerDoor);
+
+impl Drop for CompilerTurn<'_> {
+    fn drop(&mut self) {
+        *self.0.taken.lock() -= 1;
+        self.0.free.notify_one();
+    }
+}
+
 impl CompilerDoor {
+    fn turn(&self) -> CompilerTurn<'_> {
+        let mut taken = self.taken.lock();
+        self.free.wait_while(&mut taken, |taken| *taken >= COMPILING);
+        *taken += 1;
+        CompilerTurn(self)
+    }
+
     /// Compiles when it is this one's turn; refuses when too many wait.
     fn pass<T>(&self, most: u32, compile: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
         let most = u64::from(most);
         let entered = self.inside.fetch_add(1, Ordering::Relaxed);
-        let done = if entered > most {
+        let done = if entered >= most.saturating_add(COMPILING.into()) {
             let message = format!("{most} components wait to be compiled already");
             Err(Problem::limit(LimitKind::Queue, most, message)
                 .with_retry_after_ms(5000)
                 .with_hint("upload it again later; what is stored already stays"))
         } else {
-            let _turn = self.turn.lock();
+            let _turn = self.turn();
             self.compiled.fetch_add(1, Ordering::Relaxed);
             compile()
         };

@@ -159,6 +159,32 @@ async fn a_tenant_has_so_many_uploads_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_has_so_many_requests_at_once() {
+    let host = Host::with(ControlOptions { requests_per_tenant: 1, ..ControlOptions::default() }).await;
+    host.judge.hold(true);
+    let slow = host.ask("POST /v1/tenants/acme/components", &host.acme, &WASM, "slow one");
+    tokio::pin!(slow);
+    let list = format!("GET {COMPONENTS}");
+    let refused = async {
+        while host.judge.examined.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let refused = host.send(&list, &host.acme, Value::Null).await;
+        refused.check("429 quota_exceeded: tenant acme has 1 requests to the control API in progress");
+        assert_eq!(refused.header("retry-after"), "1");
+        host.send("GET /v1/tenants/other/components", &host.other, Value::Null).await.check("200");
+        host.send(&list, &host.operator, Value::Null).await.check("200");
+    };
+    tokio::select! {
+        answer = &mut slow => panic!("it was not held back: {}", answer.text()),
+        () = refused => {}
+    }
+    host.judge.hold(false);
+    slow.await.check("201");
+    host.send(&list, &host.acme, Value::Null).await.check("200");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_equal_uploads_cost_one_examination() {
     let host = Host::new().await;
     host.judge.hold(true);

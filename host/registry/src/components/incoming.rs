@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lockgate_domain::ids::fresh_hex_id;
 use lockgate_domain::{ErrorCode, LimitKind, Problem, TenantName};
@@ -26,6 +27,7 @@ pub(crate) struct IncomingTally(Mutex<HashMap<TenantName, Incoming>>);
 struct Incoming {
     uploads: u32,
     bytes: u64,
+    examining: Arc<Mutex<()>>,
 }
 
 impl IncomingTally {
@@ -57,6 +59,12 @@ impl IncomingTally {
         }
         incoming.bytes = now;
         Ok(())
+    }
+
+    /// What a tenant's uploads take turns at: one is examined at a time, so that a tenant whose components take long to
+    /// compile keeps its own waiting and nobody else's. Asked while an upload of the tenant is in progress.
+    pub(super) fn examining(&self, tenant: &TenantName) -> Arc<Mutex<()>> {
+        self.0.lock().get(tenant).map(|incoming| Arc::clone(&incoming.examining)).unwrap_or_default()
     }
 
     /// An upload is over.

@@ -1,9 +1,11 @@
 //! Uploads, what is left of broken ones, and files that tenants share.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::{fs, thread};
 
-use lockgate_domain::ErrorCode;
+use lockgate_domain::hosting::ComponentReport;
+use lockgate_domain::{ErrorCode, Problem};
+use parking_lot::Mutex;
 
 use super::*;
 use crate::access::TenantAccess;
@@ -77,6 +79,52 @@ fn equal_uploads_at_the_same_time_are_examined_once() {
     assert_eq!(script.examined.load(Ordering::SeqCst), 1);
     assert_eq!((files(&fixture, "components"), files(&fixture, "incoming")), (1, 0));
     assert_eq!(fixture.registry.holdings(&acme()).unwrap().components, 1);
+}
+
+/// Holds what begins with `slow` until it is told.
+#[derive(Default)]
+struct Holding {
+    entered: AtomicU32,
+    gate: Mutex<()>,
+}
+
+impl crate::ComponentValidator for Holding {
+    fn examine(&self, _: ComponentDigest, bytes: &[u8]) -> Result<ComponentReport, Problem> {
+        if bytes.starts_with(b"slow") {
+            self.entered.fetch_add(1, Ordering::SeqCst);
+            drop(self.gate.lock());
+        }
+        Ok(ComponentReport::default())
+    }
+
+    fn engine(&self) -> &str {
+        "engine 1"
+    }
+}
+
+#[test]
+fn a_tenant_whose_uploads_take_long_holds_up_its_own_only() {
+    let (fixture, holding) = (Fixture::new(), Holding::default());
+    let upload = |access: &TenantAccess, bytes: &[u8]| {
+        let mut upload = fixture.registry.begin_upload(access).unwrap();
+        upload.write(bytes).unwrap();
+        upload.finish(&UploadTerms::default(), &holding).unwrap().1
+    };
+    let upload = &upload;
+    thread::scope(|scope| {
+        let held = holding.gate.lock();
+        let slow = ["slow one", "slow two"].map(|text| scope.spawn(move || upload(&acme(), text.as_bytes())));
+        while holding.entered.load(Ordering::SeqCst) == 0 {
+            thread::yield_now();
+        }
+        assert_eq!(upload(&other(), b"quick"), Arrival::Created);
+        assert_eq!(holding.entered.load(Ordering::SeqCst), 1, "one of a tenant at a time");
+        drop(held);
+        for slow in slow {
+            assert_eq!(slow.join().unwrap(), Arrival::Created);
+        }
+    });
+    assert_eq!(holding.entered.load(Ordering::SeqCst), 2);
 }
 
 #[test]

@@ -103,7 +103,10 @@ impl Upload {
             return self.known(found, terms);
         }
         self.check_room()?;
+        // A place among equal uploads first: whoever waits for its tenant's turn still learns their verdict.
         let ticket = self.registry.0.flights.join(digest);
+        let examining = self.registry.0.incoming.examining(self.access.tenant());
+        let _one_of_tenant = examining.lock();
         let mut turn = ticket.turn();
         if let Some(found) = self.registry.stored(self.access.tenant(), digest)? {
             return self.known(found, terms);
