@@ -50,6 +50,23 @@ pub(super) fn deep_function(depth: usize) -> Vec<u8> {
     module(&[one_type(), section(3, &list(1, &[0])), section(10, &code)])
 }
 
+/// A component with a core module beside what it needs, within all bounds, that takes a compiler minutes: long functions
+/// whose every block may have changed every local.
+pub(super) fn slow_to_compile(component: &[u8], salt: u8) -> Vec<u8> {
+    const LOCALS: usize = 300;
+    const FUNCTIONS: usize = 8;
+    let block = |turn: usize| {
+        let local = |place: usize| leb(place % LOCALS);
+        let (a, b, c) = (local(turn * 7), local(turn * 13 + 1), local(turn * 29 + 3));
+        [&[2, 0x40, 0x20], &a[..], &[0x0d, 0, 0x20], &b, &[0x20], &c, &[0x6a, 0x21], &a, &[0x0b]].concat()
+    };
+    let start = [leb(1), leb(LOCALS), vec![0x7f, 0x41, salt, 0x1a]].concat();
+    let body = [start, (0..29_000).flat_map(block).collect(), vec![0x0b]].concat();
+    let code = list(FUNCTIONS, &[leb(body.len()), body].concat());
+    let module = core(&[one_type(), section(3, &list(FUNCTIONS, &[0])), section(10, &code)]);
+    [component, &section(1, &module)].concat()
+}
+
 /// A data segment that says it has a gibibyte.
 pub(super) fn endless_data() -> Vec<u8> {
     let data = [vec![1, 0, 0x41, 0, 0x0b], leb(1 << 30), b"abc".to_vec()].concat();

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Caller, fixture, incoming, made, memory_returns, plenty, serve, told};
+use super::{Caller, beside, fixture, incoming, made, memory_returns, plenty, serve, told};
 use crate::support::{BINARY, assert_texts};
 
 fn digest(bytes: &[u8]) -> String {
@@ -259,6 +259,39 @@ async fn the_same_bytes_a_hundred_times_at_once() {
     let compiled = files(&host.data_folder().join("compiled"));
     let machine_code = compiled.iter().filter(|path| path.extension().is_some_and(|end| end == "cwasm"));
     assert_eq!((kept(&host).len(), machine_code.count(), incoming(&host)), (1, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_slow_to_compile_holds_up_its_own_tenant_only() {
+    let mut host = serve(&[]).await;
+    let operator = Caller::operator(&host);
+    let (mallory, alice) =
+        (operator.tenant("mallory", plenty()).await, operator.tenant("alice", plenty()).await);
+    alice.publish("shout", fixture("neighbour"), json!({})).await;
+    let small = guest::component(1, Manner::Plain);
+    let slow = [1, 2, 3].map(|salt| made::slow_to_compile(&small, salt));
+    let bytes: u64 = slow.iter().map(|slow| slow.len() as u64).sum();
+    let uploads = futures_util::future::join_all(slow.map(|slow| mallory.upload(slow)));
+    let folder = host.data_folder().join("incoming");
+    let honest = beside(&alice, async {
+        wait_for("the slow ones to be there", async || {
+            let files = std::fs::read_dir(&folder).unwrap().flatten();
+            let sizes = files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len());
+            (sizes.sum::<u64>() == bytes).then_some(())
+        })
+        .await;
+        for number in 10..14 {
+            let executor = format!("e{number}");
+            alice.publish(&executor, guest::component(number, Manner::Plain), json!({})).await;
+            assert_eq!(alice.number(&executor).await, number);
+        }
+    });
+    tokio::select! {
+        biased;
+        answers = uploads => panic!("they were not slow: {answers:?}"),
+        () = honest => {}
+    }
+    assert!(host.is_alive());
 }
 
 /// A connection on which an upload has begun.
