@@ -74,7 +74,9 @@ fn answer(mut stream: TcpStream, port: u16, counted: &AtomicU32) {
         "/length" => {
             let mut body = vec![0; length];
             reader.read_exact(&mut body).ok();
-            stream.write_all(whole(&format!("{length}")).as_bytes()).ok()
+            stream.write_all(whole(&format!("{length}")).as_bytes()).ok();
+            // Hanging up before the client has said that its body is at its end would be an error to it.
+            reader.read_exact(&mut [0]).ok()
         }
         "/endless" => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").ok();

@@ -100,10 +100,21 @@ async fn until(over: &AtomicBool) {
 
 /// Sends `request` over `connections` for `span` and counts. Panics on any answer but 200.
 pub(crate) async fn drive(address: SocketAddr, request: &[u8], connections: usize, span: Duration) -> Rate {
+    paced(address, request, connections, span, Duration::ZERO).await
+}
+
+/// The same with a pause between an answer and the next request of its connection.
+pub(crate) async fn paced(
+    address: SocketAddr,
+    request: &[u8],
+    connections: usize,
+    span: Duration,
+    pause: Duration,
+) -> Rate {
     let mut tasks = JoinSet::new();
     let start = Instant::now();
     for _ in 0..connections {
-        tasks.spawn(connection(address, request.to_vec(), start + span));
+        tasks.spawn(connection(address, request.to_vec(), start + span, pause));
     }
     let latencies: Vec<Duration> = tasks.join_all().await.into_iter().flatten().collect();
     let elapsed = start.elapsed().as_secs_f64();
@@ -113,7 +124,7 @@ pub(crate) async fn drive(address: SocketAddr, request: &[u8], connections: usiz
     Rate { per_second: micros.len() as f64 / elapsed, p50_us: at(0.5), p99_us: at(0.99) }
 }
 
-async fn connection(address: SocketAddr, request: Vec<u8>, until: Instant) -> Vec<Duration> {
+async fn connection(address: SocketAddr, request: Vec<u8>, until: Instant, pause: Duration) -> Vec<Duration> {
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
     stream.set_nodelay(true).expect("a socket option");
     let (mut latencies, mut buffer) = (Vec::new(), Vec::with_capacity(64 << 10));
@@ -125,6 +136,9 @@ async fn connection(address: SocketAddr, request: Vec<u8>, until: Instant) -> Ve
         let status = exchange(&mut stream, &request, &mut buffer).await;
         assert_eq!(status, Some(200), "{}", String::from_utf8_lossy(&buffer));
         latencies.push(start.elapsed());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 

@@ -15,7 +15,6 @@ use crate::invocation::{Invocation, InvocationReply};
 use crate::journal::Journal;
 use crate::limiter::after;
 use crate::meter::Bill;
-use crate::schedule::keeps_its_slice;
 use crate::slots::Slot;
 use crate::state::{Call, InstanceState, Setting, Standing};
 
@@ -320,11 +319,8 @@ fn new_store(linked: &Linked, setting: &Arc<Setting>) -> Result<(Store<InstanceS
     store.set_max_component_handles(MAX_HANDLES);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|store| {
-        let now = Instant::now();
-        if store.data().deadline <= now {
+        if store.data().deadline <= Instant::now() {
             Err(DeadlinePassed.into())
-        } else if keeps_its_slice(now) {
-            Ok(UpdateDeadline::Continue(1))
         } else {
             Ok(UpdateDeadline::Yield(1))
         }

@@ -141,7 +141,7 @@ impl Runtime {
         let cache = options.cache_dir.as_deref();
         let cache = cache.map(|dir| ArtefactCache::open(dir, options.cache_bytes, &engine)).transpose()?;
         let (slots, compilers) = (Slots::new(&capacity), compilers()?);
-        let scheduler = Scheduler::new(engine.weak(), options.fair_shares);
+        let scheduler = Scheduler::new(options.fair_shares);
         engine::start_ticker(engine.weak(), scheduler.clone())?;
         let memory = options.max_memory_bytes.unwrap_or_else(most_memory);
         let commons = Arc::new(Commons::new(scheduler, memory));

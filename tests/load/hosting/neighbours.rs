@@ -7,14 +7,16 @@ use serde_json::json;
 
 use super::host::{Host, fixture};
 use super::uploads::plenty;
-use crate::drive::{drive, drive_while};
+use crate::drive::{Rate, drive_while, paced};
 use crate::measure::{Row, Target, median};
 
 const SECTION: &str = "neighbours";
 /// Calls of the spinner at once.
 const SPINNING: usize = 64;
-/// Connections of the quiet tenant.
-const CONNECTIONS: usize = 2;
+/// Connections of the quiet tenant, and how long each of them waits between two requests: it is quiet, not one more that
+/// takes a core.
+const CONNECTIONS: usize = 4;
+const PAUSE: Duration = Duration::from_millis(5);
 const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -31,21 +33,19 @@ pub(crate) async fn rows(component: &[u8]) -> Vec<Row> {
     let (request, spin) = (quiet.request("calm", "/reverse"), spinner.request("spin", "/spin"));
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        alone.push(drive(host.data(), &request, CONNECTIONS, ROUND).await);
+        alone.push(paced(host.data(), &request, CONNECTIONS, ROUND, PAUSE).await);
         let over = AtomicBool::new(false);
         let calls = async {
             // The spinner's calls are on their way before the quiet tenant's are counted.
-            drive(host.data(), &request, CONNECTIONS, ROUND / 4).await;
-            let rate = drive(host.data(), &request, CONNECTIONS, ROUND).await;
+            paced(host.data(), &request, CONNECTIONS, ROUND / 4, PAUSE).await;
+            let rate = paced(host.data(), &request, CONNECTIONS, ROUND, PAUSE).await;
             over.store(true, Ordering::Relaxed);
             rate
         };
         let (rate, _) = tokio::join!(calls, drive_while(host.data(), &spin, SPINNING, &over));
         beside.push(rate);
     }
-    let middle = |rates: &[crate::drive::Rate], pick: fn(&crate::drive::Rate) -> f64| {
-        median(rates.iter().map(pick).collect())
-    };
+    let middle = |rates: &[Rate], pick: fn(&Rate) -> f64| median(rates.iter().map(pick).collect());
     let (p50, p99) = (middle(&alone, |rate| rate.p50_us), middle(&alone, |rate| rate.p99_us));
     let (p50_beside, p99_beside) = (middle(&beside, |rate| rate.p50_us), middle(&beside, |rate| rate.p99_us));
     vec![

@@ -145,6 +145,24 @@ impl Fair {
         self.forget();
     }
 
+    /// A slice ended after so much time, and its call goes on in the same moment on the same thread: whether it may keep
+    /// its grant, because no other tenant that waits has a smaller clock. If not, nothing has changed.
+    pub(super) fn go_on(&mut self, id: LaneId, time: Nanos) -> bool {
+        let Some(lane) = self.lanes.get_mut(&id) else { return false };
+        let before = lane.clock;
+        let after = before.saturating_add(lane.virtual_time(time));
+        let mut others = self.ready.iter().filter(|(_, other)| *other != id);
+        if others.next().is_some_and(|(clock, _)| *clock < after) {
+            return false;
+        }
+        lane.clock = after;
+        if self.ready.remove(&(before, id)) {
+            self.ready.insert((after, id));
+        }
+        self.floor = self.floor.max(after);
+        true
+    }
+
     /// A waiting ticket goes, granted or not; whether it was known.
     pub(super) fn leave(&mut self, id: LaneId, ticket: Ticket) -> bool {
         if self.pick_up(ticket) {

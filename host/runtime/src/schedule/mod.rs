@@ -3,8 +3,8 @@
 //! A guest gives its thread back every [`YIELD_FUEL`] units and at every tick of the epoch, which is about a
 //! millisecond; then whoever is owed most goes on ([`fair`] decides). Where fewer slices are wanted than there are
 //! cores, asking is one lock that nobody holds for longer than a few instructions. A tenant that is owed time is let in
-//! at once: guests in progress are told to make way by a tick of the epoch, and until they do it runs beyond the number
-//! of cores. So the threads that poll guests must be more than the cores, see [`worker_threads`].
+//! at once and runs beyond the number of cores; the kernel divides them. So the threads that poll guests must be more
+//! than the cores, see [`worker_threads`], and a call that goes on computing stays on its thread for a while.
 //!
 //! What follows: a future that holds a grant and is not polled loses it after some milliseconds, or a caller that stops
 //! reading could hold a core for ever.
@@ -13,7 +13,6 @@
 
 mod fair;
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -23,7 +22,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use wasmtime::EngineWeak;
 
 use self::fair::{Entry, Fair, LaneId, Nanos, SLICE, Ticket};
 use crate::share::TenantShare;
@@ -38,15 +36,10 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-thread_local! {
-    /// Until when the slice on this thread makes way for nobody.
-    static KEEPS_UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
-}
-
-/// Whether the guest on this thread is one for which others make way: the tick of the epoch was not meant for it.
-pub(crate) fn keeps_its_slice(now: Instant) -> bool {
-    KEEPS_UNTIL.get().is_some_and(|until| now < until)
-}
+/// How long one call may compute on a thread before it goes back to the queue, while no other tenant is to be served.
+/// The kernel lets a thread that mostly sleeps run at once, and one that has computed wait for its tick: so few threads
+/// compute for long, and the others are rested when a socket wakes them.
+const STINT: Duration = Duration::from_millis(20);
 
 /// The scheduler of a process. Cheap to clone.
 #[derive(Clone)]
@@ -54,7 +47,6 @@ pub(crate) struct Scheduler(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
-    engine: EngineWeak,
     start: Instant,
     next_ticket: AtomicU64,
     /// Whether it decides anything; off only to measure what it is worth.
@@ -107,15 +99,15 @@ enum Place {
 // === impl Scheduler ===
 
 impl Scheduler {
-    pub(crate) fn new(engine: EngineWeak, is_on: bool) -> Self {
-        Self::with_cores(engine, cores(), is_on)
+    pub(crate) fn new(is_on: bool) -> Self {
+        Self::with_cores(cores(), is_on)
     }
 
-    fn with_cores(engine: EngineWeak, cores: usize, is_on: bool) -> Self {
+    fn with_cores(cores: usize, is_on: bool) -> Self {
         let fair = Fair::new(cores);
         let state = State { fair, wakers: HashMap::new(), slices: 0, waits: 0, beyond: 0 };
         let (start, next_ticket) = (Instant::now(), AtomicU64::new(0));
-        Self(Arc::new(Inner { state: Mutex::new(state), engine, start, next_ticket, is_on }))
+        Self(Arc::new(Inner { state: Mutex::new(state), start, next_ticket, is_on }))
     }
 
     /// The future's output, or none if `until` comes first. Each poll of it is a slice on the account of `share`. The
@@ -171,13 +163,6 @@ impl Scheduler {
         let since = now.saturating_duration_since(self.0.start);
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
-
-    /// Guests in progress give their threads back within microseconds.
-    fn make_way(&self) {
-        if let Some(engine) = self.0.engine.upgrade() {
-            engine.increment_epoch();
-        }
-    }
 }
 
 impl State {
@@ -194,26 +179,38 @@ impl State {
 // === impl Turn ===
 
 impl Turn<'_> {
-    fn poll<F: Future>(&mut self, future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll<F: Future>(&mut self, mut future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
         if self.scheduler.0.is_on && !self.enter(cx) {
             return Poll::Pending;
         }
         let started = Instant::now();
-        let until = (self.place == Place::Beyond).then(|| started + Duration::from_nanos(SLICE));
-        KEEPS_UNTIL.set(until);
-        let polled = future.poll(cx);
-        KEEPS_UNTIL.set(None);
-        let ended = Instant::now();
-        let time = u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX);
-        self.share.computed(time);
-        if !self.scheduler.0.is_on {
+        let mut slice = started;
+        loop {
+            let polled = future.as_mut().poll(cx);
+            let ended = Instant::now();
+            let time = u64::try_from((ended - slice).as_nanos()).unwrap_or(u64::MAX);
+            self.share.computed(time);
+            if !self.scheduler.0.is_on {
+                return polled;
+            }
+            // A guest that computed for so long most likely yielded and goes on; if it waits for something instead, one
+            // poll too many tells.
+            let again = polled.is_pending() && time >= SLICE / 4;
+            if again && ended - started < STINT && self.goes_on(time) {
+                slice = ended;
+                continue;
+            }
+            self.exit(time, self.scheduler.now(ended), again.then_some(cx));
             return polled;
         }
-        // A guest that computed for so long most likely yielded and goes on; if it waits for something instead, one
-        // poll too many tells.
-        let again = polled.is_pending() && time >= SLICE / 4;
-        self.exit(time, self.scheduler.now(ended), again.then_some(cx));
-        polled
+    }
+
+    /// Whether the next slice may follow on this thread.
+    fn goes_on(&self, time: Nanos) -> bool {
+        let mut state = self.scheduler.0.state.lock();
+        let goes_on = self.place == Place::Inside && state.fair.go_on(self.lane(), time);
+        state.slices += u64::from(goes_on);
+        goes_on
     }
 
     fn lane(&self) -> LaneId {
@@ -247,8 +244,6 @@ impl Turn<'_> {
                 if entry == Entry::RunBeyond {
                     self.place = Place::Beyond;
                     state.beyond += 1;
-                    drop(state);
-                    self.scheduler.make_way();
                 }
                 true
             }

@@ -231,3 +231,16 @@ fn lanes_are_forgotten() {
     }
     assert!(fair.lanes.len() <= MAX_IDLE_LANES + 1, "{}", fair.lanes.len());
 }
+
+#[test]
+fn a_call_goes_on_until_another_tenant_is_to_be_served() {
+    let mut fair = Fair::new(1);
+    assert_eq!(fair.ask(1, 100, 1), Entry::Run);
+    assert_eq!(fair.ask(1, 100, 2), Entry::Wait);
+    assert!((0..100).all(|_| fair.go_on(1, SLICE)), "calls of its own tenant wait");
+    assert_eq!(fair.ask(2, 100, 3), Entry::RunBeyond, "the core is not needed for it");
+    assert!(fair.go_on(1, SLICE));
+    assert_eq!(fair.ask(2, 100, 4), Entry::Wait);
+    assert!(!fair.go_on(1, SLICE), "it waits with the smaller clock");
+    assert_eq!(fair.running(), 2);
+}
