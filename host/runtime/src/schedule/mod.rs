@@ -195,7 +195,7 @@ impl Turn<'_> {
             }
             // A guest that computed for so long most likely yielded and goes on; if it waits for something instead, one
             // poll too many tells.
-            let again = polled.is_pending() && time >= SLICE / 4;
+            let again = polled.is_pending() && time >= SLICE / 50;
             if again && ended - started < STINT && self.goes_on(time) {
                 slice = ended;
                 continue;
