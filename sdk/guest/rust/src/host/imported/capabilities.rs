@@ -5,7 +5,7 @@ use wasip2::http::types::{
     ErrorCode, Fields, HeaderError, IncomingResponse, Method, OutgoingBody, OutgoingRequest, RequestOptions,
     Scheme, http_error_code,
 };
-use wasip2::io::streams::StreamError;
+use wasip2::io::streams::{OutputStream, StreamError};
 
 use crate::bindings::capabilities::lockgate::executor::key_value;
 use crate::http::{Parts, Request, Response};
@@ -92,20 +92,31 @@ fn method(name: &str) -> Method {
     }
 }
 
-fn write(body: OutgoingBody, mut bytes: &[u8]) -> Result<()> {
+fn write(body: OutgoingBody, bytes: &[u8]) -> Result<()> {
     let stream = body.write().map_err(|()| Error::internal("a body that was taken twice"))?;
+    let sent = pass_on(&stream, bytes);
+    drop(stream);
+    let finished = OutgoingBody::finish(body, None);
+    match sent {
+        Ok(()) => finished.map_err(failed),
+        // Nobody takes any more: a body of known length has gone as a whole, or the server has answered without reading
+        // on. What became of the request stands in the answer.
+        Err(StreamError::Closed) => Ok(()),
+        Err(error) => Err(broken(error)),
+    }
+}
+
+fn pass_on(stream: &OutputStream, mut bytes: &[u8]) -> std::result::Result<(), StreamError> {
     while !bytes.is_empty() {
-        let room = usize::try_from(stream.check_write().map_err(broken)?).unwrap_or(usize::MAX);
+        let room = usize::try_from(stream.check_write()?).unwrap_or(usize::MAX);
         let Some((now, rest)) = bytes.split_at_checked(room.min(bytes.len())).filter(|_| room > 0) else {
             stream.subscribe().block();
             continue;
         };
-        stream.write(now).map_err(broken)?;
+        stream.write(now)?;
         bytes = rest;
     }
-    stream.blocking_flush().map_err(broken)?;
-    drop(stream);
-    OutgoingBody::finish(body, None).map_err(failed)
+    stream.blocking_flush()
 }
 
 fn read(response: &IncomingResponse) -> Result<Response> {
