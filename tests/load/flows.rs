@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use lockgate_domain::spec::{FlowSpec, GatewaySpec, InstanceMode, PoolSpec, StageSpec};
-use lockgate_domain::{DocumentList, EndpointName, Limits, Parameters};
+use lockgate_domain::{DocumentList, EndpointName, Parameters};
 use lockgate_flow::client::ExecutorClient;
 use lockgate_flow::engine::{FlowEngine, FlowRequest};
 use lockgate_flow::plan::ExecutionPlan;
 use lockgate_node::PoolExecutor;
 use lockgate_runtime::{Component, Runtime};
-use serde_json::{Map, json};
+use serde_json::json;
 
 use crate::hops::{context, pool};
 use crate::measure::{Contender, Row, Target, race};
@@ -21,16 +21,9 @@ const SECTION: &str = "flow (stages of one process, no socket)";
 pub(crate) fn spec(stages: usize, mode: InstanceMode) -> FlowSpec {
     let name = |index: usize| format!("stage{index}").parse().expect("a name");
     let stage = |index: usize| StageSpec {
-        name: name(index),
-        uses: String::new(),
         needs: index.checked_sub(1).map(name).into_iter().collect(),
-        config: Map::new(),
-        limits: Limits::default(),
-        capabilities: Default::default(),
         pool: PoolSpec { min: Some(2), max: Some(4), mode: Some(mode), ..PoolSpec::default() },
-        timeout_ms: None,
-        retries: 0,
-        reduce: true,
+        ..StageSpec::new(name(index), "")
     };
     FlowSpec {
         name: "bench".parse().expect("a name"),

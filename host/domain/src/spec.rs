@@ -56,6 +56,24 @@ pub struct StageSpec {
     pub reduce: bool,
 }
 
+impl StageSpec {
+    /// A stage that says nothing but what it must: it takes the gateway's request, once, under the usual limits.
+    pub fn new(name: ExecutorName, uses: impl Into<String>) -> Self {
+        Self {
+            name,
+            uses: uses.into(),
+            needs: Vec::new(),
+            config: Map::new(),
+            limits: Limits::default(),
+            capabilities: Capabilities::default(),
+            pool: PoolSpec::default(),
+            timeout_ms: None,
+            retries: 0,
+            reduce: true,
+        }
+    }
+}
+
 /// What callers meet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GatewaySpec {

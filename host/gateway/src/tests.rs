@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lockgate_domain::document::DocumentListBuilder;
-use lockgate_domain::spec::{GatewaySpec, PoolSpec, StageSpec};
+use lockgate_domain::spec::{GatewaySpec, StageSpec};
 use lockgate_domain::{
     DocumentList, EndpointName, ErrorCode, FlowSpec, Limits, Manifest, Parameters, Problem,
 };
@@ -165,18 +165,7 @@ impl Host {
 }
 
 fn flow(name: &str, client: Arc<dyn ExecutorClient>) -> ServedFlow {
-    let stage = StageSpec {
-        name: "script".parse().unwrap(),
-        uses: String::new(),
-        needs: Vec::new(),
-        config: serde_json::Map::new(),
-        limits: Limits::default(),
-        capabilities: Default::default(),
-        pool: PoolSpec::default(),
-        timeout_ms: None,
-        retries: 0,
-        reduce: true,
-    };
+    let stage = StageSpec::new("script".parse().unwrap(), "");
     let spec = FlowSpec {
         name: name.parse().unwrap(),
         stages: vec![stage],

@@ -28,18 +28,7 @@ impl Bench {
         for (name, needs, executor) in stages {
             let name: ExecutorName = name.parse().unwrap();
             let needs = needs.iter().map(|need| need.parse().unwrap()).collect();
-            specs.push(StageSpec {
-                name: name.clone(),
-                uses: "x.wasm".to_owned(),
-                needs,
-                config: serde_json::Map::new(),
-                limits: Limits::default(),
-                capabilities: Default::default(),
-                pool: Default::default(),
-                timeout_ms: None,
-                retries: 0,
-                reduce: true,
-            });
+            specs.push(StageSpec { needs, ..StageSpec::new(name.clone(), "x.wasm") });
             executors.insert(name, Arc::new(executor));
         }
         let spec = FlowSpec {

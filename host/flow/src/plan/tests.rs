@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockgate_domain::{FlowSpec, Limits, StageSpec};
+use lockgate_domain::{FlowSpec, StageSpec};
 
 use super::*;
 use crate::scripted::ScriptedExecutor;
@@ -11,16 +11,8 @@ type Stages<'a> = &'a [(&'a str, &'a [&'a str])];
 
 fn spec(stages: Stages<'_>) -> FlowSpec {
     let stage = |(name, needs): &(&str, &[&str])| StageSpec {
-        name: name.parse().unwrap(),
-        uses: "x.wasm".to_owned(),
         needs: needs.iter().map(|need| need.parse().unwrap()).collect(),
-        config: serde_json::Map::new(),
-        limits: Limits::default(),
-        capabilities: Default::default(),
-        pool: Default::default(),
-        timeout_ms: None,
-        retries: 0,
-        reduce: true,
+        ..StageSpec::new(name.parse().unwrap(), "x.wasm")
     };
     FlowSpec {
         name: "flow".parse().unwrap(),
