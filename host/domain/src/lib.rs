@@ -4,6 +4,7 @@
 //! depends on this one and this one on none, so a type belongs here only if two other crates speak of it.
 
 pub mod capability;
+pub mod condition;
 pub mod document;
 pub mod error;
 pub mod fuel;
@@ -20,6 +21,7 @@ pub mod usage;
 pub use crate::capability::{
     Capabilities, CapabilityKind, ClockGrant, HostPattern, HttpGrant, KeyValueGrant, RandomGrant,
 };
+pub use crate::condition::Condition;
 pub use crate::document::DocumentList;
 pub use crate::error::{ErrorCode, ErrorSource, GrpcCode, LimitKind, Problem};
 pub use crate::fuel::FuelBudget;

@@ -2,11 +2,13 @@
 //!
 //! Whether the graph makes sense is the planner's question (`flow`), whether a component exists the host's (`node`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::capability::Capabilities;
-use crate::ids::{ExecutorName, FlowName};
+use crate::ids::{EndpointName, ExecutorName, FlowName};
 use crate::limits::Limits;
 
 /// A flow: stages and the gateway in front of them.
@@ -36,7 +38,7 @@ impl FlowSpec {
 pub struct StageSpec {
     /// Unique in the flow.
     pub name: ExecutorName,
-    /// Path of a `.wasm` file or of a source folder, as written.
+    /// Path of a `.wasm` file or of a source folder, as written; [`StageSpec::PASSING`] for a stage without a component.
     pub uses: String,
     /// Stages whose output this one takes, in order; empty means the gateway's request.
     pub needs: Vec<ExecutorName>,
@@ -54,9 +56,30 @@ pub struct StageSpec {
     pub retries: u32,
     /// Whether several `needs` are merged by document id (Jina's reduce) or concatenated.
     pub reduce: bool,
+    /// `uses_requests`: which endpoint of the component answers to an endpoint that callers name.
+    pub requests: BTreeMap<EndpointName, EndpointName>,
+    /// `uses_metas`: what it is called and what it is good for, in the place of what its component says.
+    pub metas: StageMetas,
+}
+
+/// What a user says about an executor in the place of its author.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StageMetas {
+    /// Its name in descriptions; routes and parameters go by the stage's name.
+    pub name: Option<String>,
+    /// One paragraph.
+    pub description: Option<String>,
 }
 
 impl StageSpec {
+    /// The `uses` of a stage that gives back what it gets: Jina's name for it. It joins its `needs` and has no component.
+    pub const PASSING: &'static str = "BaseExecutor";
+
+    /// Whether the stage has no component and gives back what it gets.
+    pub fn is_passing(&self) -> bool {
+        self.uses == Self::PASSING
+    }
+
     /// A stage that says nothing but what it must: it takes the gateway's request, once, under the usual limits.
     pub fn new(name: ExecutorName, uses: impl Into<String>) -> Self {
         Self {
@@ -70,6 +93,8 @@ impl StageSpec {
             timeout_ms: None,
             retries: 0,
             reduce: true,
+            requests: BTreeMap::new(),
+            metas: StageMetas::default(),
         }
     }
 }

@@ -4,10 +4,12 @@
 //! walks the plan for each request. Nothing here knows what an executor is made of: it is called through
 //! [`client::ExecutorClient`], so this crate needs no wasm and its tests run on scripts.
 
+mod adapted;
 pub mod client;
 pub mod engine;
 mod graph;
 mod join;
+mod pass;
 pub mod plan;
 #[cfg(any(test, feature = "scripted"))]
 pub mod scripted;

@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use lockgate_domain::{ErrorCode, ExecutorName, FlowName, FlowSpec, Limits, Problem, StageSpec};
 
+use crate::adapted;
 use crate::client::ExecutorClient;
 use crate::graph;
+use crate::pass::PassingExecutor;
 
 /// A validated flow with its executors. Shared by all requests that run on it.
 pub struct ExecutionPlan {
@@ -72,8 +74,13 @@ impl ExecutionPlan {
             faults.extend(found.iter().map(ToString::to_string));
             Vec::new()
         });
-        let missing = spec.stages.iter().filter(|stage| !clients.contains_key(&stage.name));
-        faults.extend(missing.map(|stage| format!("executor `{}` has no component", stage.name)));
+        for stage in &spec.stages {
+            match clients.get(&stage.name) {
+                Some(client) => faults.extend(adapted::unknown_endpoints(&client.manifest(), stage)),
+                None if stage.is_passing() => {}
+                None => faults.push(format!("executor `{}` has no component", stage.name)),
+            }
+        }
         if !faults.is_empty() {
             let problem = Problem::new(ErrorCode::InvalidFlow, faults.join("; "));
             return Err(match hint {
@@ -83,7 +90,10 @@ impl ExecutionPlan {
         }
         let stages = order.iter().filter_map(|&place| {
             let stage = spec.stages.get(place)?;
-            let client = clients.get(&stage.name)?.clone();
+            let client: Arc<dyn ExecutorClient> = match clients.get(&stage.name) {
+                _ if stage.is_passing() => Arc::new(PassingExecutor),
+                client => adapted::adapt(client?.clone(), stage),
+            };
             Some(StagePlan::new(stage, client, &order, &spec.stages))
         });
         Ok(Self::link(spec, &order, stages.collect()))

@@ -200,11 +200,12 @@ pub(crate) async fn prepare(
     tell: &(dyn Fn(StageEvent<'_>) + Sync),
 ) -> Result<(Pools, Deployment), DeployError> {
     let mut components = Vec::with_capacity(source.spec.stages.len());
-    for spec in &source.spec.stages {
-        components.push(load(node, source, spec, tell).await?);
+    // A stage that passes documents on is the flow's own affair: no component, no pool.
+    for spec in source.spec.stages.iter().filter(|spec| !spec.is_passing()) {
+        components.push((spec, load(node, source, spec, tell).await?));
     }
     let (mut pools, mut stages) = (Pools::default(), Vec::with_capacity(components.len()));
-    for (spec, (path, component)) in source.spec.stages.iter().zip(components) {
+    for (spec, (path, component)) in components {
         let setting = Setting {
             digest: component.digest(),
             limits: spec.limits,

@@ -22,7 +22,7 @@ impl Sources {
     /// Looks at what each stage's `uses` names; every one that is missing is told.
     pub(crate) fn find(file: &FlowFile) -> Result<Self, Failure> {
         let (mut sources, mut missing) = (Vec::new(), Vec::new());
-        for stage in &file.spec.stages {
+        for stage in file.spec.stages.iter().filter(|stage| !stage.is_passing()) {
             let path = file.folder.join(&stage.uses);
             match Source::find(&path, &stage.uses) {
                 Ok(source) => sources.push((stage.name.clone(), source)),

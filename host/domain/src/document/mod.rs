@@ -177,6 +177,19 @@ impl DocumentList {
         Self::from_parts(self.len, self.total, columns)
     }
 
+    /// The documents of these rows in this order, with what they hold inside; columns without a value in them are
+    /// shared. No row may come twice.
+    pub fn select(&self, rows: &[u32]) -> Result<Self, ArrangeError> {
+        let is_whole =
+            rows.len() == self.len as usize && rows.iter().zip(0u32..).all(|(row, place)| *row == place);
+        if is_whole {
+            return Ok(self.clone());
+        }
+        // What is chosen is no more than what is there.
+        let limits = crate::Limits { documents: self.total, ..crate::Limits::default() };
+        arrange::arrange(rows, self.total, self.columns.to_vec(), &limits, 0)
+    }
+
     /// The linked rows of a row, in order; empty where there are none.
     pub fn links(&self, name: &str, row: u32) -> &[u32] {
         match self.column(name).map(Column::values) {
@@ -226,6 +239,26 @@ mod tests {
         builder.set_links(names::CHUNKS, 0, vec![nested], false).unwrap();
         builder.set_tensor(names::EMBEDDING, 0, Tensor::from_f32(&[1.0; 3])).unwrap();
         assert_eq!(builder.finish().unwrap().bytes(), (4 + 5) + 4 + 12);
+    }
+
+    #[test]
+    fn rows_are_chosen_with_what_they_hold() {
+        let mut builder = DocumentListBuilder::new(crate::Limits::default());
+        for id in ["a", "b", "c"] {
+            let row = builder.push_root().unwrap();
+            builder.set_text(names::ID, row, id).unwrap();
+            let chunk = builder.push_nested().unwrap();
+            builder.set_text(names::ID, chunk, &format!("{id}0")).unwrap();
+            builder.set_links(names::CHUNKS, row, vec![chunk], false).unwrap();
+        }
+        let list = builder.finish().unwrap();
+        let chosen = list.select(&[2, 0]).unwrap();
+        let ids: Vec<_> = (0..chosen.total()).map(|row| chosen.text(names::ID, row).unwrap()).collect();
+        assert_eq!((chosen.len(), ids), (2, vec!["c", "a", "c0", "a0"]));
+        assert_eq!(list.select(&[0, 1, 2]).unwrap(), list);
+        assert!(list.select(&[]).unwrap().is_empty());
+        assert!(list.select(&[6]).is_err());
+        assert!(list.select(&[0, 0, 0, 0, 0, 0]).is_err());
     }
 
     #[test]

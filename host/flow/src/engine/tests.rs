@@ -219,6 +219,35 @@ async fn joins_follow_the_order_of_needs_and_not_of_arrival() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stage_without_a_component_gives_back_what_it_gets() {
+    let bench = Bench::new(vec![
+        ("a", &[], mark("a")),
+        ("b", &["gateway"], mark("b")),
+        ("join", &["a", "b"], failing(Problem::new(ErrorCode::GuestError, "nobody calls it"))),
+    ])
+    .with(2, |stage| stage.uses = StageSpec::PASSING.to_owned());
+    let reply = bench.run(request("/x", list(&[("1", "")]))).await;
+    assert_eq!(story(&reply), "a ran, b ran, join ran");
+    assert_eq!(rows(&reply.documents), [("a", "1"), ("b", "1")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn executors_answer_to_the_flows_names_of_their_endpoints() {
+    let check = async |endpoint: &str, expected: &str, called: Option<&str>| {
+        let searcher = ScriptedExecutor::new(&["/search"], vec![Step::pass()]);
+        let name = |name| EndpointName::parse(name).unwrap();
+        let bench = Bench::new(vec![("a", &[], searcher)])
+            .with(0, |stage| stage.requests = [(name("/find"), name("/search"))].into());
+        let reply = bench.run(request(endpoint, list(&[("1", "")]))).await;
+        assert_eq!(story(&reply), expected);
+        let calls = bench.executor("a").calls();
+        assert_eq!(calls.first().map(|call| call.endpoint.as_str()), called);
+    };
+    check("/find", "a ran", Some("/search")).await;
+    check("/search", "a skipped", None).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_ends_are_joined_in_the_order_of_the_file() {
     let slow = ScriptedExecutor::new(
         &["/default"],

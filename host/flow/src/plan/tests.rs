@@ -86,6 +86,25 @@ fn limits_of_zero_and_missing_components_are_refused() {
 }
 
 #[test]
+fn endpoints_that_no_component_has_are_refused() {
+    let mut spec = spec(&[("a", &[])]);
+    let name = |name| lockgate_domain::EndpointName::parse(name).unwrap();
+    spec.stages[0].requests = [(name("/find"), name("/search"))].into();
+    let problem = plan(&spec).unwrap_err();
+    assert_eq!(
+        problem.message(),
+        "`uses_requests` of executor `a` names `/search`, its component has /default"
+    );
+}
+
+#[test]
+fn a_stage_without_a_component_is_planned() {
+    let mut spec = spec(&[("a", &[])]);
+    spec.stages[0].uses = StageSpec::PASSING.to_owned();
+    assert!(ExecutionPlan::new(&spec, Vec::new()).is_ok());
+}
+
+#[test]
 fn a_plan_is_drawn() {
     let plan = plan(&spec(&[("a", &[]), ("b", &["gateway"]), ("c", &["a", "b"]), ("d", &["a"])])).unwrap();
     let expected = "flowchart LR

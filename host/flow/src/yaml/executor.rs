@@ -1,8 +1,12 @@
 //! One entry of `executors:`.
 
-use lockgate_domain::{ExecutorName, StageSpec};
+use std::collections::BTreeMap;
+
+use lockgate_domain::spec::StageMetas;
+use lockgate_domain::{EndpointName, ExecutorName, Manifest, StageSpec};
 use serde_json::Map;
 
+use super::Note;
 use super::capabilities::read_capabilities;
 use super::errors::{FlowError, Place};
 use super::keys;
@@ -11,6 +15,9 @@ use super::reader::{Range, Reader, Section};
 use super::tree::{Node, Value, shorten};
 use super::units::Unit;
 use crate::graph::GATEWAY;
+
+/// What Jina calls a join without a name.
+const JOINER: &str = "joiner";
 
 /// Further tries that a file can ask for.
 const MAX_RETRIES: u64 = 16;
@@ -33,11 +40,21 @@ pub(super) struct ReadStage {
     pub(super) needs: Vec<(ExecutorName, Place)>,
 }
 
-/// Reads the entry at `index`. `before` is the executor above it, which it needs unless it says otherwise.
+/// How an entry joins the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Add,
+    /// Joins the executors that it names.
+    Needs,
+    /// Joins whatever nothing needs so far.
+    NeedsAll,
+}
+
+/// Reads the entry at `index`; it needs the one above it unless it says otherwise.
 pub(super) fn read(
     node: &Node,
     index: usize,
-    before: Option<&ExecutorName>,
+    earlier: &[ReadStage],
     defaults: Defaults,
     reader: &mut Reader,
 ) -> Option<ReadStage> {
@@ -48,14 +65,18 @@ pub(super) fn read(
         _ => format!("executor {}", index + 1),
     };
     let section = reader.section(node, what, keys::EXECUTOR)?;
+    let method = read_method(&section, reader);
     let name: Option<ExecutorName> = match written {
         Some(_) => reader.parsed(&section, "name"),
-        None => format!("executor{index}").parse().ok(),
+        None => usual_name(method, index, earlier).parse().ok(),
     };
-    check_method(&section, reader);
-    let uses = read_uses(&section, node.place, reader);
+    let uses = read_uses(&section, reader);
     let place = written.map_or(node.place, |name| name.place);
-    let needs = read_needs(&section, before, place, reader);
+    let needs = read_needs(&section, method, earlier, place, reader);
+    if section.get("uses").is_none() && method == Method::Add && needs.len() < 2 {
+        let message = format!("{} gives back what it gets: it does not say what it `uses`", section.what);
+        reader.notes.push(Note { line: place.line, message });
+    }
     let config = read_config(&section, reader);
     let limits = read_limits(&section, reader);
     let capabilities = read_capabilities(&section, reader);
@@ -68,7 +89,9 @@ pub(super) fn read(
         Some(_) => reader.number_or_default(&section, "retries", RETRIES),
         None => defaults.retries,
     };
-    let reduce = !reader.switch(&section, "no_reduce").unwrap_or(false);
+    let reduce = read_reduce(&section, reader);
+    let requests = read_requests(&section, reader);
+    let metas = read_metas(&section, reader);
     let is_only_request = matches!(needs.as_slice(), [(need, _)] if need.as_str() == GATEWAY);
     let stage_needs =
         if is_only_request { Vec::new() } else { needs.iter().map(|(need, _)| need.clone()).collect() };
@@ -84,31 +107,53 @@ pub(super) fn read(
             timeout_ms,
             retries: u32::try_from(retries.unwrap_or(0)).unwrap_or(0),
             reduce,
+            requests,
+            metas,
         },
         place,
         needs,
     })
 }
 
-fn check_method(section: &Section<'_>, reader: &mut Reader) {
-    if let Some(node) = section.get("method")
-        && !matches!(&node.value, Value::Text(method) if method == "add" || method == "needs")
-    {
-        let message = format!("`method` of {} is not supported yet with {}", section.what, node.shown());
-        reader.report(FlowError::new(Some(node.place), message).with_hint("remove it"));
+fn read_method(section: &Section<'_>, reader: &mut Reader) -> Method {
+    let Some(node) = section.get("method") else { return Method::Add };
+    let message = match &node.value {
+        Value::Text(method) if method == "add" => return Method::Add,
+        Value::Text(method) if method == "needs" => return Method::Needs,
+        Value::Text(method) if method == "needs_all" => return Method::NeedsAll,
+        Value::Text(method) if method == "inspect" => {
+            let message = format!("{} inspects another one, which nothing does here", section.what);
+            reader.report(FlowError::new(Some(node.place), message).with_hint(
+                "write it as an executor of its own that `needs` the other one; nothing that it gives reaches the answer",
+            ));
+            return Method::Add;
+        }
+        _ => {
+            format!(
+                "`method` of {} must be `add`, `needs` or `needs_all`, not {}",
+                section.what,
+                node.shown()
+            )
+        }
+    };
+    reader.report_at(node.place, message);
+    Method::Add
+}
+
+/// What Jina calls an entry without a name.
+fn usual_name(method: Method, index: usize, earlier: &[ReadStage]) -> String {
+    let is_taken = earlier.iter().any(|stage| stage.spec.name.as_str() == JOINER);
+    match method {
+        Method::Add => format!("executor{index}"),
+        Method::Needs | Method::NeedsAll if is_taken => format!("{JOINER}{index}"),
+        Method::Needs | Method::NeedsAll => JOINER.to_owned(),
     }
 }
 
-fn read_uses(section: &Section<'_>, place: Place, reader: &mut Reader) -> Option<String> {
+/// What an entry uses; one that says nothing gives back what it gets, as in Jina.
+fn read_uses(section: &Section<'_>, reader: &mut Reader) -> Option<String> {
     let Some(node) = section.get("uses") else {
-        if section.is_unresolved("uses") {
-            return None;
-        }
-        let message = format!("{} does not say what it `uses`", section.what);
-        reader.report(FlowError::new(Some(place), message).with_hint(
-            "name a `.wasm` file or a source folder; an executor that only joins others can be left out, the ends of a flow are joined anyway",
-        ));
-        return None;
+        return (!section.is_unresolved("uses")).then(|| StageSpec::PASSING.to_owned());
     };
     let text = reader.text(section, "uses")?;
     match uses_fault(&text) {
@@ -129,6 +174,7 @@ fn uses_fault(uses: &str) -> Option<(&'static str, String)> {
     let is_class = uses.starts_with(|first: char| first.is_ascii_uppercase())
         && uses.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     match (scheme, extension) {
+        _ if uses == StageSpec::PASSING => None,
         (Some("docker"), _) => Some(("which is a container", build)),
         (Some("jinahub" | "jinahub+docker" | "jinahub+sandbox" | "jinaai" | "jinaai+docker"), _) => {
             Some(("which is in Jina's hub", build))
@@ -149,13 +195,19 @@ fn uses_fault(uses: &str) -> Option<(&'static str, String)> {
 
 fn read_needs(
     section: &Section<'_>,
-    before: Option<&ExecutorName>,
+    method: Method,
+    earlier: &[ReadStage],
     place: Place,
     reader: &mut Reader,
 ) -> Vec<(ExecutorName, Place)> {
-    let Some(node) = section.get("needs") else {
-        return before.map(|name| (name.clone(), place)).into_iter().collect();
+    let Some((key, node)) = section.entry("needs") else {
+        return usual_needs(section, method, earlier, place, reader);
     };
+    if method == Method::NeedsAll {
+        let message = format!("`needs` of {} says what `method: needs_all` finds by itself", section.what);
+        reader.report(FlowError::new(Some(key.place), message).with_hint("keep one of them"));
+        return Vec::new();
+    }
     let items = match &node.value {
         Value::List(items) if !items.is_empty() => items.as_slice(),
         _ => std::slice::from_ref(node),
@@ -177,7 +229,107 @@ fn read_needs(
             }
         }
     }
+    if method == Method::Needs && items.len() < 2 {
+        let message = format!("{} joins a single executor, which changes nothing", section.what);
+        reader.report(
+            FlowError::new(Some(node.place), message)
+                .with_hint("name several under `needs`, or leave the entry out"),
+        );
+    }
     needs
+}
+
+/// What an entry needs that does not say it.
+fn usual_needs(
+    section: &Section<'_>,
+    method: Method,
+    earlier: &[ReadStage],
+    place: Place,
+    reader: &mut Reader,
+) -> Vec<(ExecutorName, Place)> {
+    let is_needed = |name: &ExecutorName| earlier.iter().any(|stage| stage.spec.needs.contains(name));
+    let names: Vec<&ExecutorName> = match method {
+        Method::Add => earlier.last().into_iter().map(|stage| &stage.spec.name).collect(),
+        Method::Needs => Vec::new(),
+        Method::NeedsAll => {
+            earlier.iter().map(|stage| &stage.spec.name).filter(|name| !is_needed(name)).collect()
+        }
+    };
+    if method != Method::Add && names.is_empty() {
+        let message = format!("{} joins nothing", section.what);
+        reader.report(
+            FlowError::new(Some(place), message)
+                .with_hint("write it below the executors that it joins, with their names under `needs`"),
+        );
+    }
+    names.into_iter().map(|name| (name.clone(), place)).collect()
+}
+
+/// Jina renamed the key; flows that were written before have the old one.
+fn read_reduce(section: &Section<'_>, reader: &mut Reader) -> bool {
+    let no_reduce = reader.switch(section, "no_reduce");
+    let disabled = reader.switch(section, "disable_reduce");
+    if let (Some(_), Some((key, _))) = (no_reduce, section.entry("disable_reduce")) {
+        let message = format!("{} has `no_reduce` and `disable_reduce`, which say the same", section.what);
+        reader.report(FlowError::new(Some(key.place), message).with_hint("keep one of them"));
+    }
+    !no_reduce.or(disabled).unwrap_or(false)
+}
+
+fn read_requests(section: &Section<'_>, reader: &mut Reader) -> BTreeMap<EndpointName, EndpointName> {
+    let mut requests = BTreeMap::new();
+    let Some(node) = section.get("uses_requests") else { return requests };
+    let hint = "write `/endpoint: endpoint of the component`, such as `/find: /search`";
+    let Value::Map(entries) = &node.value else {
+        let message =
+            format!("`uses_requests` of {} must be a set of keys, not {}", section.what, node.shown());
+        reader.report(FlowError::new(Some(node.place), message).with_hint(hint));
+        return requests;
+    };
+    if entries.len() > Manifest::MAX_ENDPOINTS {
+        let message = format!(
+            "`uses_requests` of {} has {} keys, at most {} are taken",
+            section.what,
+            entries.len(),
+            Manifest::MAX_ENDPOINTS
+        );
+        reader.report_at(node.place, message);
+        return requests;
+    }
+    for (key, value) in entries {
+        let Value::Text(own) = &value.value else {
+            let message = format!(
+                "`{}` in `uses_requests` of {} must name an endpoint, not {}",
+                shorten(&key.text),
+                section.what,
+                value.shown()
+            );
+            reader.report(FlowError::new(Some(value.place), message).with_hint(hint));
+            continue;
+        };
+        match (EndpointName::parse(&key.text), EndpointName::parse(own)) {
+            (Ok(name), Ok(own)) => {
+                requests.insert(name, own);
+            }
+            (Err(error), _) => {
+                reader.report_at(key.place, format!("`uses_requests` of {}: {error}", section.what))
+            }
+            (_, Err(error)) => {
+                reader.report_at(value.place, format!("`uses_requests` of {}: {error}", section.what));
+            }
+        }
+    }
+    requests
+}
+
+fn read_metas(executor: &Section<'_>, reader: &mut Reader) -> StageMetas {
+    let mut metas = StageMetas::default();
+    let Some(node) = executor.get("uses_metas") else { return metas };
+    let what = format!("`uses_metas` of {}", executor.what);
+    let Some(section) = reader.section(node, what, keys::METAS) else { return metas };
+    metas.name = reader.short_text(&section, "name");
+    metas.description = reader.short_text(&section, "description");
+    metas
 }
 
 fn read_config(section: &Section<'_>, reader: &mut Reader) -> Map<String, serde_json::Value> {

@@ -117,6 +117,9 @@ pub(super) const EXECUTOR: Table = &[
     ("timeout_send", Taken),
     ("retries", Taken),
     ("no_reduce", Taken),
+    ("disable_reduce", Taken),
+    ("uses_requests", Taken),
+    ("uses_metas", Taken),
     ("limits", Taken),
     ("capabilities", Taken),
     ("instances", Taken),
@@ -147,15 +150,12 @@ pub(super) const EXECUTOR: Table = &[
     ("uses_before", Later),
     ("uses_after", Later),
     ("uses_dynamic_batching", Later),
-    ("uses_metas", Later),
-    ("uses_requests", Later),
     ("external", Later),
     ("grpc_metadata", Later),
     ("tls", Later),
     ("stateful", Later),
     ("peer_ports", Later),
     ("raft_configuration", Later),
-    ("disable_reduce", Refused("call it `no_reduce`")),
     ("parallel", Refused("call it `replicas`")),
     ("py_modules", Refused(SANDBOX)),
     ("install_requirements", Refused(SANDBOX)),
@@ -167,6 +167,19 @@ pub(super) const EXECUTOR: Table = &[
     ("docker_kwargs", Refused(NO_CONTAINER)),
     ("entrypoint", Refused(NO_CONTAINER)),
     ("image_pull_secrets", Refused(NO_CONTAINER)),
+];
+
+const AUTHORS: &str = "that is the component's own affair";
+
+/// `uses_metas:` of an executor.
+pub(super) const METAS: Table = &[
+    ("name", Taken),
+    ("description", Taken),
+    ("workspace", Ignored("executors have no file system")),
+    ("py_modules", Ignored(AUTHORS)),
+    ("version", Ignored(AUTHORS)),
+    ("url", Ignored(AUTHORS)),
+    ("keywords", Ignored(AUTHORS)),
 ];
 
 /// `instances:` of an executor.
@@ -269,6 +282,7 @@ mod tests {
         check("The file", ROOT);
         check("`with` and `gateway`", WITH);
         check("An executor", EXECUTOR);
+        check("`uses_metas`", METAS);
         check("`instances`", INSTANCES);
         check("`limits`", LIMITS);
         check("`capabilities`", CAPABILITIES);

@@ -9,6 +9,9 @@ use super::tree::{Key, Node, Value, shorten};
 use super::units::{self, Unit};
 use crate::graph::nearest;
 
+/// Longest title and description in bytes.
+const MAX_TEXT_BYTES: usize = 16 << 10;
+
 /// Errors and notes of one file.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
@@ -149,6 +152,18 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// A text of a length that can be shown.
+    pub(super) fn short_text(&mut self, section: &Section<'_>, key: &str) -> Option<String> {
+        let text = self.text(section, key)?;
+        if text.len() > MAX_TEXT_BYTES {
+            let place = section.get(key)?.place;
+            let message = format!("`{key}` has {} bytes, at most {MAX_TEXT_BYTES} are taken", text.len());
+            self.report_at(place, message);
+            return None;
+        }
+        Some(text)
     }
 
     /// A name or another parsed text.

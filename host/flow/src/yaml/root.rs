@@ -1,7 +1,7 @@
 //! The file as a whole: what it is, the gateway, and the graph of its executors.
 
 use lockgate_domain::spec::GatewaySpec;
-use lockgate_domain::{ExecutorName, FlowName, FlowSpec};
+use lockgate_domain::{FlowName, FlowSpec};
 
 use super::errors::{FlowError, Place};
 use super::executor::{self, Defaults, RETRIES, ReadStage, SEND_TIME};
@@ -14,9 +14,6 @@ use crate::graph::{self, MAX_STAGES, nearest};
 
 /// Protocols, all of which are always served.
 const PROTOCOLS: &[&str] = &["grpc", "http", "websocket"];
-
-/// Longest title and description in bytes.
-const MAX_TEXT_BYTES: usize = 16 << 10;
 
 /// Reads the file; none if it is too wrong to make a specification of.
 pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<FlowSpec> {
@@ -145,15 +142,7 @@ fn read_gateway(settings: &Settings<'_, '_>, reader: &mut Reader) -> GatewaySpec
 }
 
 fn read_text(settings: &Settings<'_, '_>, key: &str, reader: &mut Reader) -> Option<String> {
-    let section = settings.find(key)?;
-    let text = reader.text(section, key)?;
-    if text.len() > MAX_TEXT_BYTES {
-        let place = section.get(key)?.place;
-        let message = format!("`{key}` has {} bytes, at most {MAX_TEXT_BYTES} are taken", text.len());
-        reader.report_at(place, message);
-        return None;
-    }
-    Some(text)
+    reader.short_text(settings.find(key)?, key)
 }
 
 /// One port for every protocol; Jina's list is taken when it names one.
@@ -262,13 +251,10 @@ fn read_stages(
         reader.report_at(place, message);
         return None;
     }
-    let (mut stages, mut before, mut is_whole) = (Vec::new(), None::<ExecutorName>, true);
+    let (mut stages, mut is_whole) = (Vec::new(), true);
     for (index, item) in items.iter().enumerate() {
-        match executor::read(item, index, before.as_ref(), defaults, reader) {
-            Some(stage) => {
-                before = Some(stage.spec.name.clone());
-                stages.push(stage);
-            }
+        match executor::read(item, index, &stages, defaults, reader) {
+            Some(stage) => stages.push(stage),
             None => is_whole = false,
         }
     }

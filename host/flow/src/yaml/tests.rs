@@ -1,7 +1,7 @@
 //! Flow files, and what is said about wrong ones.
 
 use lockgate_domain::spec::{InstanceMode, PoolSpec};
-use lockgate_domain::{FlowSpec, Limits};
+use lockgate_domain::{FlowSpec, Limits, StageSpec};
 use serde_json::json;
 
 use super::*;
@@ -155,6 +155,80 @@ fn needs_default_to_the_executor_above() {
 }
 
 #[test]
+fn joins_find_their_needs() {
+    let check = |executors: &str, expected: &str| {
+        let spec = spec(&format!("jtype: Flow\nexecutors:\n{executors}"));
+        let told = |stage: &StageSpec| {
+            let needs: Vec<&str> = stage.needs.iter().map(|need| need.as_str()).collect();
+            let kind = if stage.is_passing() { "passes" } else { "runs" };
+            format!("{} {kind} {}", stage.name, needs.join("+"))
+        };
+        let told: Vec<String> = spec.stages.iter().map(told).collect();
+        assert_eq!(told.join(", "), expected, "{executors}");
+    };
+    let two = "  - {name: a, uses: a.wasm}\n  - {name: b, uses: b.wasm, needs: gateway}\n";
+    check(&format!("{two}  - {{method: needs_all}}"), "a runs , b runs , joiner passes a+b");
+    check(&format!("{two}  - {{method: needs, needs: [b, a]}}"), "a runs , b runs , joiner passes b+a");
+    check(&format!("{two}  - {{name: j, needs: [a, b]}}"), "a runs , b runs , j passes a+b");
+    check(&format!("{two}  - {{name: j, uses: j.wasm, method: needs_all}}"), "a runs , b runs , j runs a+b");
+    check(
+        &format!("{two}  - {{name: c, uses: c.wasm, needs: a}}\n  - {{name: j, method: needs_all}}"),
+        "a runs , b runs , c runs a, j passes b+c",
+    );
+    check(
+        &format!(
+            "{two}  - {{method: needs_all}}\n  - {{name: c, uses: c.wasm, needs: a}}\n  - {{method: needs_all}}"
+        ),
+        "a runs , b runs , joiner passes a+b, c runs a, joiner4 passes joiner+c",
+    );
+    check("  - {name: a, uses: BaseExecutor}\n  - {method: needs_all}", "a passes , joiner passes a");
+    check("  - {name: a}", "a passes ");
+}
+
+#[test]
+fn joins_of_nothing_are_refused() {
+    let check = |executors: &str, expected: &str| {
+        assert_eq!(errors(&format!("jtype: Flow\nexecutors:\n{executors}")), expected);
+    };
+    check(
+        "  - {method: needs_all}",
+        "executor 1 joins nothing (line 3): write it below the executors that it joins, with their names under `needs`",
+    );
+    check(
+        "  - {name: a, uses: a}\n  - {name: j, method: needs}",
+        "executor `j` joins nothing (line 4): write it below the executors that it joins, with their names under `needs`",
+    );
+    check(
+        "  - {name: a, uses: a}\n  - {name: j, method: needs, needs: a}",
+        "executor `j` joins a single executor, which changes nothing (line 4): name several under `needs`, or leave the entry out",
+    );
+    check(
+        "  - {name: a, uses: a}\n  - {name: j, method: needs_all, needs: a}",
+        "`needs` of executor `j` says what `method: needs_all` finds by itself (line 4): keep one of them",
+    );
+}
+
+#[test]
+fn endpoints_and_metas_are_read() {
+    let spec = spec(
+        "jtype: Flow
+executors:
+  - uses: ./e
+    disable_reduce: true
+    uses_requests: {/find: search, '/default': /index}
+    uses_metas: {name: Finder, description: Finds}
+",
+    );
+    let stage = &spec.stages[0];
+    let requests: Vec<String> = stage.requests.iter().map(|(name, own)| format!("{name}={own}")).collect();
+    assert_eq!((requests.join(" ").as_str(), stage.reduce), ("/default=/index /find=/search", false));
+    assert_eq!(
+        (stage.metas.name.as_deref(), stage.metas.description.as_deref()),
+        (Some("Finder"), Some("Finds"))
+    );
+}
+
+#[test]
 fn keys_without_effect_are_told() {
     let file = parse(
         "jtype: Flow
@@ -163,6 +237,8 @@ executors:
   - uses: ./e
     uses_with: {a: '${{ ENV.MODEL }}', b: '${{ ENV.OWN }}'}
     workspace: /tmp
+    uses_metas: {workspace: /tmp}
+  - name: idle
 ",
     );
     let notes: Vec<String> = file.notes.iter().map(ToString::to_string).collect();
@@ -172,6 +248,8 @@ executors:
             "line 2: `quiet` in `with` is ignored: logs are set on the command line",
             "line 2: `env` only fills in `${{ ENV.NAME }}` in this file: executors have no environment",
             "line 6: `workspace` in executor 1 is ignored: executors have no file system",
+            "line 7: `workspace` in `uses_metas` of executor 1 is ignored: executors have no file system",
+            "line 8: executor `idle` gives back what it gets: it does not say what it `uses`",
         ]
     );
     assert_eq!(
@@ -242,7 +320,31 @@ fn every_executor_key_says_what_to_do() {
     );
     check(
         "    method: inspect",
-        "`method` of executor `encoder` is not supported yet with \"inspect\" (line 5): remove it",
+        "executor `encoder` inspects another one, which nothing does here (line 5): write it as an executor of its own that `needs` the other one; nothing that it gives reaches the answer",
+    );
+    check(
+        "    method: drop",
+        "`method` of executor `encoder` must be `add`, `needs` or `needs_all`, not \"drop\" (line 5)",
+    );
+    check(
+        "    no_reduce: true\n    disable_reduce: true",
+        "executor `encoder` has `no_reduce` and `disable_reduce`, which say the same (line 6): keep one of them",
+    );
+    check(
+        "    uses_requests: [/a]",
+        "`uses_requests` of executor `encoder` must be a set of keys, not a list (line 5): write `/endpoint: endpoint of the component`, such as `/find: /search`",
+    );
+    check(
+        "    uses_requests: {/a: 3}",
+        "`/a` in `uses_requests` of executor `encoder` must name an endpoint, not 3 (line 5): write `/endpoint: endpoint of the component`, such as `/find: /search`",
+    );
+    check(
+        "    uses_requests: {/a: b c}",
+        "`uses_requests` of executor `encoder`: \"b c\" cannot be an endpoint: ' ' is not allowed in it (any but white space and control characters) (line 5)",
+    );
+    check(
+        "    uses_metas: {nme: x}",
+        "unknown key `nme` in `uses_metas` of executor `encoder` (line 5): did you mean `name`?",
     );
     check(
         "    replicas: 0",
@@ -359,10 +461,6 @@ fn the_file_as_a_whole_is_checked() {
     check(
         &format!("jtype: Flow\nwith: {{ssl_keyfile: k}}\n{tail}"),
         "`ssl_keyfile` in `with` is not supported yet (line 2): remove it",
-    );
-    check(
-        "jtype: Flow\nexecutors:\n  - name: x",
-        "executor `x` does not say what it `uses` (line 3): name a `.wasm` file or a source folder; an executor that only joins others can be left out, the ends of a flow are joined anyway",
     );
 }
 

@@ -19,7 +19,7 @@ use lockgate_gateway::ServedFlow;
 use super::traffic::{ExecutorSlot, HostedExecutor};
 use crate::adapters;
 
-/// A flow that was understood: what it says, and the executor of each of its stages.
+/// A flow that was understood: what it says, and the executor of each of its stages that has one.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ReadFlow {
     spec: FlowSpec,
@@ -36,6 +36,9 @@ impl ReadFlow {
         let mut uses = Vec::with_capacity(spec.stages.len());
         for stage in &spec.stages {
             faults.extend(stage_faults(stage));
+            if stage.is_passing() {
+                continue;
+            }
             match stage.uses.parse::<ExecutorReference>() {
                 Ok(reference) => uses.push((stage.name.clone(), reference)),
                 Err(error) => faults.push(format!(
