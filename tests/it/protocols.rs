@@ -1,14 +1,15 @@
 //! One port, all protocols: the same flow gives the same answer over each of them.
 
 use futures_util::StreamExt;
-use lockgate_testkit::RunningHost;
 use lockgate_testkit::http::HttpClient;
 use lockgate_testkit::websocket::{Message, WebSocket};
+use lockgate_testkit::{RunningHost, wait_for};
 use lockgate_wire::proto::DataRequestProto;
 use lockgate_wire::proto::jina_discover_endpoints_rpc_client::JinaDiscoverEndpointsRpcClient;
 use lockgate_wire::proto::jina_gateway_dry_run_rpc_client::JinaGatewayDryRunRpcClient;
 use lockgate_wire::proto::jina_info_rpc_client::JinaInfoRpcClient;
 use lockgate_wire::proto::jina_rpc_client::JinaRpcClient;
+use lockgate_wire::proto::jina_single_document_request_rpc_client::JinaSingleDocumentRequestRpcClient;
 use prost::Message as _;
 use serde_json::{Value, json};
 use tonic_health::pb::HealthCheckRequest;
@@ -200,4 +201,49 @@ async fn stages_see_their_own_parameters_and_configuration() {
     assert_eq!(joined["parameters"]["k"], 1, "{joined}");
     assert_eq!(joined["parameters"]["m"], true, "{joined}");
     assert!(joined["request"].as_str().is_some_and(|id| !id.is_empty()), "{joined}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_guest_emits_leaves_as_it_comes() {
+    let host = host().await;
+    let client = HttpClient::http1();
+    let events = client.get(&host.url("/words?text=to+be")).await;
+    assert_eq!(events.status, 200, "{}", events.text());
+    let text = events.text();
+    let documents: Vec<Value> = text
+        .split("\r\n\r\n")
+        .filter_map(|event| event.strip_prefix("event: update\r\ndata: "))
+        .map(|document| serde_json::from_str(document).unwrap())
+        .collect();
+    let words: Vec<_> = documents.iter().map(|document| &document["text"]).collect();
+    assert_eq!(words, ["to", "be"], "{text}");
+    assert!(text.ends_with("event: end\r\n\r\n"), "{text}");
+    // Nobody listens: the same documents at once.
+    assert_texts(&post(&host, "/words", &["to be"], json!({})).await, &["to", "be"]);
+    assert_texts(&post(&host, "/stream", &["a", "b"], json!({})).await, &["A", "B"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_emits_stops_with_its_caller() {
+    let host = host().await;
+    let header =
+        lockgate_wire::proto::HeaderProto { exec_endpoint: Some("/words".to_owned()), ..Default::default() };
+    let message = lockgate_wire::proto::SingleDocumentRequestProto {
+        header: Some(header),
+        // A v1 document with the text `*`.
+        document: vec![0x22, 1, b'*'].into(),
+        ..Default::default()
+    };
+    let mut client = JinaSingleDocumentRequestRpcClient::new(grpc::channel(&host).await);
+    let mut documents = client.stream_doc(message).await.unwrap().into_inner();
+    for _ in 0..5 {
+        assert!(documents.message().await.unwrap().is_some());
+    }
+    drop(documents);
+    let client = HttpClient::http1();
+    wait_for("the request to be over", async || {
+        let metrics = client.get(&host.url("/metrics")).await.text();
+        metrics.lines().any(|line| line == "lockgate_requests_in_flight 0").then_some(())
+    })
+    .await;
 }

@@ -5,6 +5,7 @@
 
 mod call;
 mod codec;
+mod documents;
 mod health;
 mod status;
 
@@ -97,6 +98,7 @@ impl Services {
         let response = match method {
             Method::Single => return Ok(single(&gate, &*visitor, request).await),
             Method::Stream => stream(gate, visitor, request).await,
+            Method::StreamDocument => stream_document(gate, visitor, request).await,
             Method::DiscoverEndpoints => reply_once(&gate, visitor, request, discover_endpoints).await,
             Method::DryRun => reply_once(&gate, visitor, request, dry_run).await,
             Method::Info => reply_once(&gate, visitor, request, info).await,
@@ -110,6 +112,7 @@ impl Services {
 enum Method {
     Single,
     Stream,
+    StreamDocument,
     DiscoverEndpoints,
     DryRun,
     Info,
@@ -120,6 +123,7 @@ impl Method {
         match path {
             "/jina.JinaSingleDataRequestRPC/process_single_data" => Some(Self::Single),
             "/jina.JinaRPC/Call" => Some(Self::Stream),
+            "/jina.JinaSingleDocumentRequestRPC/stream_doc" => Some(Self::StreamDocument),
             "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery" => Some(Self::DiscoverEndpoints),
             "/jina.JinaGatewayDryRunRPC/dry_run" => Some(Self::DryRun),
             "/jina.JinaInfoRPC/_status" => Some(Self::Info),
@@ -179,13 +183,17 @@ async fn single(
         *held.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
         Ok(tonic::Response::new(reply))
     });
-    let response = protocol(gate).unary(method, request).await;
-    if response.headers().get(Status::GRPC_STATUS).is_some_and(|code| code == OUT_OF_RANGE) {
-        let status = status_of(&body::too_large(gate.options.max_message_bytes));
-        return status.into_http();
-    }
+    let response = naming_the_limit(gate, protocol(gate).unary(method, request).await);
     let bytes = held.into_inner().unwrap_or_else(PoisonError::into_inner);
     response.map(|body| axum::body::Body::new(Held { body, _bytes: bytes }))
+}
+
+/// tonic's words for a message that is too large, in ours.
+fn naming_the_limit(gate: &Gate, response: Response<Body>) -> Response<Body> {
+    if response.headers().get(Status::GRPC_STATUS).is_some_and(|code| code == OUT_OF_RANGE) {
+        return status_of(&body::too_large(gate.options.max_message_bytes)).into_http();
+    }
+    response
 }
 
 /// Decodes, serves, encodes.
@@ -240,6 +248,20 @@ async fn stream(gate: Arc<Gate>, visitor: Arc<dyn Visitor>, request: Request<Inc
         async move { replies.map(tonic::Response::new) }
     });
     grpc.streaming(method, request).await
+}
+
+async fn stream_document(
+    gate: Arc<Gate>,
+    visitor: Arc<dyn Visitor>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let mut grpc = protocol(&gate);
+    let method = service_fn(|request| {
+        let replies = documents::documents(&gate, &*visitor, request);
+        async move { replies.map(tonic::Response::new) }
+    });
+    let response = grpc.server_streaming(method, request).await;
+    naming_the_limit(&gate, response)
 }
 
 async fn reply_once<M: Message + 'static>(

@@ -1,47 +1,52 @@
 //! JSON over HTTP/1.1 and HTTP/2: requests to the flow, and the pages beside them.
 
 pub(crate) mod body;
+mod events;
 pub(crate) mod openapi;
 pub(crate) mod pages;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ::http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use ::http::header::{
+    ACCEPT, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use ::http::request::Parts;
-use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use ::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
-use lockgate_domain::{EndpointName, ErrorCode, Problem, RequestId};
+use lockgate_domain::{EndpointName, ErrorCode, Parameters, Problem, RequestId};
+use lockgate_wire::envelope::Request;
 use lockgate_wire::json;
 
 use crate::approach::{Address, knock};
 use crate::circumstances::{Arrival, Circumstances, REQUEST_ID};
 use crate::door::Visitor;
 use crate::gate::Gate;
-use crate::serve::{Refusal, serve_request};
+use crate::serve::{Prepared, Refusal};
 
 /// A body that is read to its end even when nobody wants it, so that the connection can go on.
 const SMALL_BODY: u64 = 16 << 10;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Answers one request.
-pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: ::http::Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let address = match Address::of(head.uri.path()) {
         Ok(address) => address,
         Err(problem) => return render_problem(None, &problem),
     };
     let caller = Caller { gate, head: &head, address: &address, peer };
-    if head.method == Method::GET || head.method == Method::HEAD {
+    let is_page = matches!(head.method, Method::GET | Method::HEAD);
+    if is_page && (head.method == Method::HEAD || !caller.wants_stream()) {
         return pages::answer(&caller);
     }
-    if pages::exists(address.path) || !takes_requests(&head.method, address.path) {
+    if pages::exists(address.path) || !(is_page || takes_requests(&head.method, address.path)) {
         return method_not_allowed(address.path);
     }
     let (refusal, is_unread) = match Entry::of(&caller, &body) {
-        Ok(entry) => match entry.post(gate, body).await {
+        Ok(entry) => match entry.serve(&caller, body).await {
             Ok(response) => return response,
             Err(refusal) => {
                 let is_unread = refusal.problem.code() == ErrorCode::RequestTooLarge;
@@ -72,6 +77,24 @@ impl Caller<'_> {
     fn knock(&self) -> Result<Arc<dyn Visitor>, Problem> {
         knock(&*self.gate.door, &self.head.headers, self.address, self.peer)
     }
+
+    /// Whether a GET is for a streaming endpoint. Whoever may not know is told so by the page there is instead.
+    fn wants_stream(&self) -> bool {
+        let path = self.address.path;
+        !pages::exists(path)
+            && self.knock().and_then(|visitor| visitor.flow()).is_ok_and(|flow| flow.streams(path))
+    }
+
+    /// Whether the answer is to be a stream of events.
+    fn takes_events(&self) -> bool {
+        let kinds = self.head.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        self.head.method == Method::GET
+            || kinds.flat_map(|value| value.split(',')).any(|kind| {
+                kind.split(';')
+                    .next()
+                    .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(events::EVENT_STREAM))
+            })
+    }
 }
 
 /// A request to the flow whose body was not read yet.
@@ -94,20 +117,37 @@ impl Entry {
     }
 
     /// Reads, decodes, serves, encodes.
-    async fn post(self, gate: &Gate, body: Incoming) -> Result<Response<Body>, Refusal> {
+    async fn serve(self, caller: &Caller<'_>, body: Incoming) -> Result<Response<Body>, Refusal> {
+        let (gate, head) = (caller.gate, caller.head);
         let body = body::collect(body, gate.options.max_message_bytes, gate.options.body_timeout).await?;
         let permit = gate.admission.admit(body.len())?;
         let visit = self.visitor.enter()?;
-        let mut decoded = json::decode_request(&body, &gate.options.limits)?;
+        let decoded = decode(caller, &body, self.endpoint)?;
         drop(body);
-        if self.endpoint.is_some() {
-            decoded.endpoint = self.endpoint;
+        let prepared = Prepared::new(visit, decoded, self.circumstances)?;
+        if caller.takes_events() {
+            return events::answer(prepared, permit, head.version).await;
         }
-        let mut answer = serve_request(visit, decoded, self.circumstances).await?;
+        let mut answer = prepared.run(None).await?;
         let encoded = json::encode_reply(&answer.reply(), json::Case::Camel);
         let encoded = permit.into_bytes(answer.guard.take()).account_for(encoded);
         Ok(json_response(StatusCode::OK, Some(answer.id.as_str()), encoded))
     }
+}
+
+/// The request that a body stands for. With GET it is one document, or empty and the query is the document.
+fn decode(caller: &Caller<'_>, body: &[u8], endpoint: Option<String>) -> Result<Request, Problem> {
+    let limits = &caller.gate.options.limits;
+    if caller.head.method != Method::GET {
+        let decoded = json::decode_request(body, limits)?;
+        return Ok(Request { endpoint: endpoint.or(decoded.endpoint), ..decoded });
+    }
+    let (documents, dialect) = match body.trim_ascii() {
+        [] => json::decode_query(caller.head.uri.query().unwrap_or_default(), limits)?,
+        body => json::decode_document(body, limits)?,
+    };
+    let parameters = Parameters::default();
+    Ok(Request { id: None, endpoint, target_executor: None, parameters, documents, dialect })
 }
 
 /// Renders an error of the host or of the caller.

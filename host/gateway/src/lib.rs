@@ -22,6 +22,7 @@ mod in_flight;
 mod listener;
 mod metrics;
 mod options;
+mod parts;
 mod peers;
 mod routes;
 mod serve;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use lockgate_domain::{ErrorCode, FlowName, FlowSpec, Manifest, Problem};
+use lockgate_domain::{EndpointName, ErrorCode, FlowName, FlowSpec, Manifest, Problem};
 use lockgate_flow::plan::ExecutionPlan;
 
 use crate::http::openapi::{self, About};
@@ -58,6 +58,18 @@ impl ServedFlow {
     pub(crate) fn has_endpoint(&self, name: &str) -> bool {
         self.manifests()
             .any(|manifest| manifest.endpoints.iter().any(|endpoint| endpoint.name.as_str() == name))
+    }
+
+    /// Whether an executor answers to this endpoint with a stream: it names it so, or nobody names it and the fallback
+    /// streams.
+    pub(crate) fn streams(&self, name: &str) -> bool {
+        let manifests: Vec<_> = self.manifests().collect();
+        let named = |name: &str| {
+            let endpoints = manifests.iter().flat_map(|manifest| &manifest.endpoints);
+            let mut named = endpoints.filter(|endpoint| endpoint.name.as_str() == name).peekable();
+            named.peek().is_some().then(|| named.any(|endpoint| endpoint.streaming))
+        };
+        named(name).or_else(|| named(EndpointName::FALLBACK)).unwrap_or(false)
     }
 
     /// The description of the API. It is kept for as long as the executors say the same about themselves; holding

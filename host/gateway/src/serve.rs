@@ -3,12 +3,14 @@
 //! An executor's failure is an answer: it travels inside the reply, beside the documents. What the host or the caller
 //! did wrong ends the request with an error of the protocol.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use lockgate_domain::{
     DocumentList, EndpointName, ErrorCode, ErrorSource, FuelBudget, Parameters, Problem, RequestContext,
     RequestId,
 };
+use lockgate_flow::client::EmitSender;
 use lockgate_flow::engine::{FlowEngine, FlowReply, FlowRequest};
 use lockgate_flow::target::TargetPattern;
 use lockgate_wire::envelope::{Dialect, Head, Reply, Request, Route};
@@ -75,61 +77,117 @@ impl Answer {
     }
 }
 
+/// A request that may be served, and what is known of its answer already.
+pub(crate) struct Prepared {
+    flow: Arc<ServedFlow>,
+    request: FlowRequest,
+    arrival: Arrival,
+    guard: Option<Guard>,
+    /// What its parts and its answer have in common.
+    label: Label,
+}
+
+/// Which request it is, and how its caller writes documents.
+#[derive(Debug, Clone)]
+pub(crate) struct Label {
+    pub(crate) id: RequestId,
+    endpoint: EndpointName,
+    dialect: Dialect,
+}
+
+impl Label {
+    /// A part of an answer that is not complete: documents that were emitted, and nothing else.
+    pub(crate) fn part<'a>(&'a self, documents: &'a DocumentList) -> Reply<'a> {
+        static NONE: LazyLock<Parameters> = LazyLock::new(Parameters::default);
+        Reply {
+            request_id: self.id.as_str(),
+            endpoint: self.endpoint.as_str(),
+            parameters: &NONE,
+            routes: &[],
+            failure: None,
+            documents,
+            dialect: self.dialect,
+        }
+    }
+}
+
 /// Runs a request through a flow. Dropping the future stops the guests.
 pub(crate) async fn serve_request(
     visit: Visit,
     request: Request,
     circumstances: Circumstances,
 ) -> Result<Answer, Refusal> {
-    let Visit { tenant, flow, guard } = visit;
-    let id = request_id(&request, &circumstances);
-    let refuse = |problem| Refusal { id: Some(id.clone()), problem };
-    let endpoint = parse_endpoint(request.endpoint.as_deref()).map_err(refuse)?;
-    let target_executor = parse_target(request.target_executor.as_deref()).map_err(refuse)?;
-    let arrival = circumstances.arrival;
-    let deadline = deadline(&flow, &circumstances);
-    if deadline <= arrival.instant {
-        return Err(refuse(too_late()));
+    Prepared::new(visit, request, circumstances)?.run(None).await
+}
+
+impl Prepared {
+    /// Checks what can be checked before anything runs.
+    pub(crate) fn new(visit: Visit, request: Request, circumstances: Circumstances) -> Result<Self, Refusal> {
+        let Visit { tenant, flow, guard } = visit;
+        let id = request_id(&request, &circumstances);
+        let refuse = |problem| Refusal { id: Some(id.clone()), problem };
+        let endpoint = parse_endpoint(request.endpoint.as_deref()).map_err(refuse)?;
+        let target_executor = parse_target(request.target_executor.as_deref()).map_err(refuse)?;
+        let arrival = circumstances.arrival;
+        let deadline = deadline(&flow, &circumstances);
+        if deadline <= arrival.instant {
+            return Err(refuse(too_late()));
+        }
+        let context = RequestContext {
+            id: id.clone(),
+            tenant,
+            headers: circumstances.headers,
+            deadline: Some(deadline),
+            fuel: FuelBudget::new(flow.fuel),
+        };
+        let label = Label { id, endpoint: endpoint.clone(), dialect: request.dialect };
+        let request = FlowRequest {
+            endpoint,
+            target_executor,
+            documents: request.documents.with_ids(),
+            parameters: request.parameters,
+            context,
+            emit: None,
+        };
+        Ok(Self { flow, request, arrival, guard, label })
     }
-    let context = RequestContext {
-        id: id.clone(),
-        tenant,
-        headers: circumstances.headers,
-        deadline: Some(deadline),
-        fuel: FuelBudget::new(flow.fuel),
-    };
-    let flow_request = FlowRequest {
-        endpoint: endpoint.clone(),
-        target_executor,
-        documents: request.documents.with_ids(),
-        parameters: request.parameters.clone(),
-        context,
-        emit: None,
-    };
-    let reply = FlowEngine::run(&flow.plan, flow_request).await;
-    tracing::debug!(
-        request.id = id.as_str(),
-        flow = %flow.name,
-        endpoint = endpoint.as_str(),
-        duration_us = u64::try_from(arrival.instant.elapsed().as_micros()).unwrap_or(u64::MAX),
-        error = reply.failure.as_ref().map(|problem| problem.code().as_str()),
-        "served"
-    );
-    if let Some(problem) = &reply.failure
-        && !travels_inside(problem)
-    {
-        return Err(refuse(problem.clone()));
+
+    /// What its parts and its answer have in common.
+    pub(crate) fn label(&self) -> &Label {
+        &self.label
     }
-    Ok(Answer {
-        routes: routes(arrival, &reply),
-        id,
-        endpoint: Some(endpoint),
-        parameters: request.parameters,
-        failure: reply.failure,
-        documents: reply.documents,
-        dialect: request.dialect,
-        guard,
-    })
+
+    /// Runs it. What streaming endpoints emit goes to `emit` if somebody listens there, else it is part of the answer.
+    pub(crate) async fn run(self, emit: Option<EmitSender>) -> Result<Answer, Refusal> {
+        let Self { flow, mut request, arrival, guard, label } = self;
+        let Label { id, endpoint, dialect } = label;
+        let parameters = request.parameters.clone();
+        request.emit = emit;
+        let reply = FlowEngine::run(&flow.plan, request).await;
+        tracing::debug!(
+            request.id = id.as_str(),
+            flow = %flow.name,
+            endpoint = endpoint.as_str(),
+            duration_us = u64::try_from(arrival.instant.elapsed().as_micros()).unwrap_or(u64::MAX),
+            error = reply.failure.as_ref().map(|problem| problem.code().as_str()),
+            "served"
+        );
+        if let Some(problem) = &reply.failure
+            && !travels_inside(problem)
+        {
+            return Err(Refusal { id: Some(id), problem: problem.clone() });
+        }
+        Ok(Answer {
+            routes: routes(arrival, &reply),
+            id,
+            endpoint: Some(endpoint),
+            parameters,
+            failure: reply.failure,
+            documents: reply.documents,
+            dialect,
+            guard,
+        })
+    }
 }
 
 /// Whether the door refused this message and might let the next one of the same stream in.

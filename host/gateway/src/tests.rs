@@ -4,12 +4,13 @@ mod drain;
 mod grpc;
 mod hostile;
 mod http;
+mod streams;
 mod tenants;
 mod websocket;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -47,6 +48,8 @@ struct Script {
     released: Semaphore,
     active: watch::Sender<usize>,
     calls: AtomicUsize,
+    /// Documents that were emitted and taken.
+    emitted: AtomicUsize,
 }
 
 struct Active<'a>(&'a watch::Sender<usize>);
@@ -62,13 +65,17 @@ impl Script {
         let manifest = r#"{"endpoints": [
             {"name": "/upper", "description": "Louder."}, {"name": "/fail"}, {"name": "/busy"}, {"name": "/gone"},
             {"name": "/late"}, {"name": "/fault"}, {"name": "/wait"}, {"name": "/hang"}, {"name": "/big"},
-            {"name": "/header"}, {"name": "/tenant"}
+            {"name": "/header"}, {"name": "/tenant"},
+            {"name": "/twice", "streaming": true}, {"name": "/steps", "streaming": true},
+            {"name": "/endless", "streaming": true}, {"name": "/half", "streaming": true},
+            {"name": "/lost", "streaming": true}
         ]}"#;
         Self {
             manifest: Arc::new(Manifest::parse(manifest).unwrap()),
             released: Semaphore::new(0),
             active: watch::Sender::new(0),
             calls: AtomicUsize::new(0),
+            emitted: AtomicUsize::new(0),
         }
     }
 
@@ -96,8 +103,50 @@ impl Script {
                 self.released.acquire().await.unwrap().forget();
                 Ok(call.documents)
             }
+            _ => self.stream(call).await,
+        }
+    }
+
+    /// Endpoints that stream. Where nobody listens, what they emit is their answer, as it is of guests.
+    async fn stream(&self, call: ExecutorCall) -> Result<DocumentList, Problem> {
+        let kept = Mutex::new(Vec::new());
+        let emit = async |text: &str| {
+            let taken = match &call.emit {
+                Some(emit) => emit.send(self::documents(&[text])).await.is_ok(),
+                None => {
+                    kept.lock().unwrap().push(text.to_owned());
+                    true
+                }
+            };
+            self.emitted.fetch_add(usize::from(taken), Ordering::Relaxed);
+            taken
+        };
+        let failed = |code| Err(Problem::new(code, "as the script says"));
+        let text = call.documents.text("text", 0).unwrap_or_default();
+        match call.endpoint.as_str() {
+            "/twice" => {
+                for turn in 0..2 {
+                    emit(&format!("{text} {turn}")).await;
+                }
+            }
+            "/steps" => {
+                emit("before").await;
+                self.released.acquire().await.unwrap().forget();
+                emit("after").await;
+            }
+            "/endless" => while emit(text).await {},
+            "/half" => {
+                emit("half").await;
+                return failed(ErrorCode::GuestError);
+            }
+            "/lost" => {
+                emit("half").await;
+                return failed(ErrorCode::Unavailable);
+            }
             other => panic!("no script for {other}"),
         }
+        let kept = kept.into_inner().unwrap();
+        Ok(self::documents(&kept.iter().map(String::as_str).collect::<Vec<_>>()))
     }
 }
 

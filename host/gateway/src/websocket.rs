@@ -28,9 +28,18 @@ use crate::gate::Gate;
 use crate::http::render_problem;
 pub(crate) use session::Session;
 
-/// How messages are written on one connection.
+/// What is spoken on one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Subprotocol {
+pub(crate) struct Subprotocol {
+    format: Format,
+    /// Whether documents leave as they are emitted. Jina's clients take the first frame of a request for its answer, so
+    /// this is for those who ask for it.
+    streams: bool,
+}
+
+/// How messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
     /// text frames, as bodies of `POST /post`
     Json,
     /// binary frames, each one serialised `DataRequestProto`
@@ -91,7 +100,7 @@ pub(crate) fn shake_hands(
         gate: gate.clone(),
         visitor,
         upgrade: hyper::upgrade::on(&mut request),
-        subprotocol: handshake.subprotocol.unwrap_or(Subprotocol::Json),
+        subprotocol: handshake.subprotocol.unwrap_or(Subprotocol::JSON),
         purpose: handshake.purpose,
         circumstances,
     });
@@ -193,18 +202,25 @@ impl Handshake {
 }
 
 impl Subprotocol {
+    pub(crate) const JSON: Self = Self { format: Format::Json, streams: false };
+
     fn of(name: &str) -> Option<Self> {
-        match name {
-            "json" => Some(Self::Json),
-            "bytes" => Some(Self::Bytes),
-            _ => None,
-        }
+        let (format, streams) = match name {
+            "json" => (Format::Json, false),
+            "json.stream" => (Format::Json, true),
+            "bytes" => (Format::Bytes, false),
+            "bytes.stream" => (Format::Bytes, true),
+            _ => return None,
+        };
+        Some(Self { format, streams })
     }
 
     fn name(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Bytes => "bytes",
+        match (self.format, self.streams) {
+            (Format::Json, false) => "json",
+            (Format::Json, true) => "json.stream",
+            (Format::Bytes, false) => "bytes",
+            (Format::Bytes, true) => "bytes.stream",
         }
     }
 }

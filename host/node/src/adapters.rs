@@ -12,6 +12,7 @@ use lockgate_flow::plan::ExecutionPlan;
 use lockgate_runtime::{Inputs, InstancePool, Invocation, InvocationReply, Recording};
 
 use crate::capsule::Keeper;
+use crate::gathering::Gathering;
 
 /// An executor in this process.
 #[derive(Debug)]
@@ -39,13 +40,31 @@ impl PoolExecutor {
         &self.pool
     }
 
-    /// Runs one call in an instance of its own, and gives what is needed to run it again.
-    pub(crate) async fn call_recorded(
-        &self,
-        call: ExecutorCall,
-    ) -> (Result<InvocationReply, Problem>, Option<Recording>) {
-        self.pool.invoke_recorded(invocation(call)).await
+    /// Runs one call in an instance of its own, and gives what is needed to run it again. The answer is what the guest
+    /// returned; the gathering makes of it what the caller gets.
+    pub(crate) async fn call_recorded(&self, mut call: ExecutorCall) -> RecordedCall {
+        let mut gathering = Gathering::begin(&self.manifest, self.pool.limits(), &mut call);
+        let (answer, recording) = match gathering.beside(self.pool.invoke_recorded(invocation(call))).await {
+            Ok(recorded) => recorded,
+            Err(problem) => (Err(problem), None),
+        };
+        RecordedCall { answer, recording, gathering }
     }
+
+    async fn call_kept(&self, keeper: &Arc<Keeper>, call: ExecutorCall) -> Result<ExecutorReply, Problem> {
+        let RecordedCall { answer, recording, gathering } = self.call_recorded(call).await;
+        if let (Err(_), Some(recording)) = (&answer, recording) {
+            Keeper::keep(keeper, recording, &answer).await;
+        }
+        gathering.reply(answer?)
+    }
+}
+
+/// One call in an instance of its own.
+pub(crate) struct RecordedCall {
+    pub(crate) answer: Result<InvocationReply, Problem>,
+    pub(crate) recording: Option<Recording>,
+    pub(crate) gathering: Gathering,
 }
 
 fn invocation(call: ExecutorCall) -> Invocation {
@@ -53,11 +72,6 @@ fn invocation(call: ExecutorCall) -> Invocation {
     let inputs: Inputs =
         inputs.iter().map(|input| (input.executor.clone(), input.first, input.count)).collect();
     Invocation { endpoint, documents, parameters, inputs, context, emit }
-}
-
-/// The pool's answer in the words of the flow.
-pub(crate) fn reply(answer: InvocationReply) -> ExecutorReply {
-    ExecutorReply { documents: answer.documents, fuel: answer.fuel }
 }
 
 impl ExecutorClient for PoolExecutor {
@@ -69,19 +83,14 @@ impl ExecutorClient for PoolExecutor {
         self.manifest.resolve(wanted).map(|endpoint| endpoint.name.clone())
     }
 
-    fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {
+    fn call(&self, mut call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {
+        if let Some(keeper) = &self.keeper {
+            return Box::pin(self.call_kept(keeper, call));
+        }
+        let mut gathering = Gathering::begin(&self.manifest, self.pool.limits(), &mut call);
         Box::pin(async move {
-            let answer = match &self.keeper {
-                None => self.pool.invoke(invocation(call)).await,
-                Some(keeper) => {
-                    let (answer, recording) = self.call_recorded(call).await;
-                    if let (Err(_), Some(recording)) = (&answer, recording) {
-                        Keeper::keep(keeper, recording, &answer).await;
-                    }
-                    answer
-                }
-            };
-            answer.map(reply)
+            let answer = gathering.beside(self.pool.invoke(invocation(call))).await?;
+            gathering.reply(answer?)
         })
     }
 }

@@ -7,6 +7,7 @@
 mod adapters;
 mod capsule;
 mod deploy;
+mod gathering;
 mod hosting;
 mod inspect;
 mod metrics;

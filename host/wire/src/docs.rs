@@ -9,7 +9,7 @@ use lockgate_domain::document::Column;
 use lockgate_domain::{DocumentList, Limits, Problem};
 
 use crate::envelope::Dialect;
-use crate::protobuf::{Payload, Reader};
+use crate::protobuf::{Payload, Reader, Writer};
 
 mod ndarray;
 pub mod v1;
@@ -97,6 +97,36 @@ pub fn encode(dialect: Dialect, documents: &DocumentList) -> Result<Bytes, Probl
         Dialect::DocArrayV1 => v1::encode(documents),
         Dialect::DocArrayV2 => v2::encode(documents),
     }
+}
+
+/// Reads one document (`DocumentProto` or `DocProto`) as a list of one, and says which of both it was. A document
+/// without a field is the same in both.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_one(document: &[u8], limits: &Limits) -> Result<(DocumentList, Dialect), Problem> {
+    let mut list = Writer::with_capacity(document.len() + 8);
+    list.bytes(1, document);
+    let list = Bytes::from(list.finish());
+    let dialect = detect(&list).unwrap_or(Dialect::DocArrayV1);
+    Ok((decode(dialect, &list, limits)?, dialect))
+}
+
+/// Writes each document of a list as a message of its own. They are slices of one buffer.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_each(dialect: Dialect, documents: &DocumentList) -> Result<Vec<Bytes>, Problem> {
+    let list = encode(dialect, documents)?;
+    let mut each = Vec::with_capacity(documents.len() as usize);
+    let mut reader = Reader::new(&list);
+    // What was just written can be read.
+    while let Ok(Some(field)) = reader.next() {
+        if let Payload::Bytes(document) = field.payload {
+            each.push(list.slice_ref(document));
+        }
+    }
+    Ok(each)
 }
 
 /// At which depth a field is part of the schema, judged by where it has values: roots and nested documents are often

@@ -16,23 +16,35 @@ use crate::proto::data_request_proto::data_content_proto::Documents;
 use crate::proto::status_proto::{ExceptionProto, StatusCode};
 
 mod parameters;
+mod single;
+
+pub use single::{decode_single, encode_singles};
 
 /// Reads a request.
 ///
 /// # Errors
 /// `invalid_request` naming the document and field at fault, or the limit that was passed.
 pub fn decode_request(message: proto::DataRequestProto, limits: &Limits) -> Result<Request, Problem> {
-    let header = message.header.unwrap_or_default();
     let (documents, dialect) = decode_content(message.data, limits)?;
+    Ok(decode_header(message.header, message.parameters, documents, dialect))
+}
+
+fn decode_header(
+    header: Option<proto::HeaderProto>,
+    parameters: Option<prost_types::Struct>,
+    documents: DocumentList,
+    dialect: Dialect,
+) -> Request {
+    let header = header.unwrap_or_default();
     let given = |text: String| Some(text).filter(|text| !text.is_empty());
-    Ok(Request {
+    Request {
         id: given(header.request_id),
         endpoint: header.exec_endpoint.and_then(given),
         target_executor: header.target_executor.and_then(given),
-        parameters: parameters::from_struct(message.parameters),
+        parameters: parameters::from_struct(parameters),
         documents,
         dialect,
-    })
+    }
 }
 
 /// Reads which request it is, and skips its documents. A message that cannot be read so far has no head.

@@ -8,12 +8,13 @@
 
 use lockgate_domain::{DocumentList, Limits, Problem};
 
-use crate::envelope::{Head, Reply, Request};
+use crate::envelope::{Dialect, Head, Reply, Request};
 
 mod decode;
 mod documents;
 pub(crate) mod element;
 mod encode;
+mod query;
 mod scalar;
 pub(crate) mod tensor;
 pub(crate) mod text;
@@ -46,6 +47,29 @@ pub fn decode_head(body: &[u8]) -> Head {
 /// Writes a reply.
 pub fn encode_reply(reply: &Reply<'_>, case: Case) -> Vec<u8> {
     encode::reply(reply, case)
+}
+
+/// Reads one document that stands by itself, as a list of one: what a caller of a streaming endpoint sends with GET.
+/// Documents with Jina's v1 fields come from a v1 client, all others from a v2 client.
+///
+/// # Errors
+/// As [`decode_request`].
+pub fn decode_document(body: &[u8], limits: &Limits) -> Result<(DocumentList, Dialect), Problem> {
+    decode::document(body, limits).map_err(|fault| fault.problem())
+}
+
+/// Reads one document from a query, `text=hello&count=3`, as a list of one. A field that DocArray knows has its kind;
+/// any other is a number, a boolean, a list or an object if it is written as one in JSON, else a text.
+///
+/// # Errors
+/// As [`decode_request`].
+pub fn decode_query(query: &str, limits: &Limits) -> Result<(DocumentList, Dialect), Problem> {
+    decode_document(query::to_json(query)?.as_bytes(), limits)
+}
+
+/// Writes the documents of a list one by one as [`encode_reply`] does, each on one line and between these two texts.
+pub fn encode_each(documents: &DocumentList, dialect: Dialect, before: &str, after: &str) -> Vec<u8> {
+    element::Encoder::new(documents, dialect).each(before.as_bytes(), after.as_bytes())
 }
 
 /// Writes the answer to a request that failed before there was one: `{"detail": "...", "error": {...}}`.

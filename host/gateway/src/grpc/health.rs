@@ -11,10 +11,11 @@ use tonic_health::pb::{self, HealthCheckRequest, HealthCheckResponse};
 use crate::gate::Gate;
 
 /// What may be asked about; the empty name stands for the whole gateway.
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     "",
     "jina.JinaRPC",
     "jina.JinaSingleDataRequestRPC",
+    "jina.JinaSingleDocumentRequestRPC",
     "jina.JinaDiscoverEndpointsRPC",
     "jina.JinaGatewayDryRunRPC",
     "jina.JinaInfoRPC",

@@ -31,7 +31,13 @@ pub(crate) fn describe<'a>(
     paths.insert("/post".to_owned(), json!({ "post": any_endpoint() }));
     for (endpoint, bound) in endpoints {
         if has_path(endpoint.as_str()) {
-            paths.insert(endpoint.as_str().to_owned(), json!({ "post": one_endpoint(endpoint, &bound) }));
+            let mut item = json!({ "post": one_endpoint(endpoint, &bound) });
+            if bound.iter().any(|(_, manifest)| manifest.streaming)
+                && let Value::Object(methods) = &mut item
+            {
+                methods.insert("get".to_owned(), streaming_endpoint(endpoint));
+            }
+            paths.insert(endpoint.as_str().to_owned(), item);
         }
     }
     for (path, summary) in [
@@ -120,6 +126,23 @@ fn one_endpoint(endpoint: &EndpointName, bound: &[(&ExecutorName, &EndpointManif
         fields.insert("x-executors".to_owned(), Value::Array(executors));
     }
     operation
+}
+
+/// One document in, documents out as they are emitted.
+fn streaming_endpoint(endpoint: &EndpointName) -> Value {
+    let document = json!({ "$ref": "#/components/schemas/Document" });
+    let events = json!({ "text/event-stream": { "schema": { "type": "string" } } });
+    let failure = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Failure" } } });
+    json!({
+        "summary": format!("Stream {endpoint}"),
+        "description": "Each document is an event `update` as soon as it is emitted; the last event is `end`, or `error`. The document that is sent is the body, or else the query's fields. POST with `accept: text/event-stream` does the same for a whole request.",
+        "operationId": format!("stream_{}", endpoint.as_str().trim_start_matches('/').replace('/', "_")),
+        "parameters": [{ "name": "document", "in": "query", "style": "form", "explode": true, "schema": document }],
+        "responses": {
+            "200": { "description": "The documents, as events.", "content": events },
+            "default": { "description": "The request could not be served.", "content": failure },
+        },
+    })
 }
 
 fn operation(summary: &str, description: &str, id: &str, request: Value) -> Value {

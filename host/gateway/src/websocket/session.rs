@@ -4,6 +4,9 @@
 //! nothing more is read. Replies leave as they are ready, matched by `request_id`. Whatever ends the input (the
 //! caller's end frame, a bad frame, a failure of the host, a drain), what is pending is finished first and the
 //! close frame says why. A peer that closes or vanishes takes its requests with it.
+//!
+//! Documents that leave as they are emitted are taken from the requests one list at a time, and only when everything
+//! before has left: a peer that does not read makes its guests wait.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,6 +21,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use lockgate_domain::{ErrorCode, Problem};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -26,7 +30,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::{Purpose, Subprotocol};
+use super::{Format, Purpose, Subprotocol};
 use crate::admission::{BytesPermit, Doorstep, Permit};
 use crate::circumstances::Circumstances;
 use crate::door::Visitor;
@@ -37,6 +41,8 @@ use crate::websocket::frames::{self, Reply};
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
+/// Parts of answers on their way from the requests to the session; they count on there being one place.
+const PARTS: usize = 1;
 /// Longest reason that fits a close frame.
 const MAX_REASON_BYTES: usize = 123;
 
@@ -58,8 +64,11 @@ impl Session {
         let socket =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
         let prefetch = self.gate.options.prefetch;
+        let (part_sender, parts) = mpsc::channel(PARTS);
         let mut talk = Talk {
             socket,
+            part_sender,
+            parts,
             subprotocol: self.subprotocol,
             circumstances: self.circumstances,
             doorstep: Doorstep::new(),
@@ -100,6 +109,8 @@ struct Talk {
     circumstances: Circumstances,
     doorstep: Doorstep<Bytes>,
     in_flight: InFlight<(Reply, BytesPermit)>,
+    part_sender: frames::PartSender,
+    parts: mpsc::Receiver<Message>,
     outbox: VecDeque<Outgoing>,
     unflushed: bool,
     /// Whether frames can still be told apart; not after a protocol error.
@@ -114,6 +125,7 @@ struct Talk {
 enum Event {
     Frame(Option<Result<Message, Error>>),
     Admitted(Bytes, Permit),
+    Part(Message),
     Done(Reply, BytesPermit),
     Panicked,
     Sent(Result<(), Error>),
@@ -136,6 +148,7 @@ impl Talk {
                     self.end_with(close_of_error(error)?);
                 }
                 Event::Admitted(frame, permit) => self.start(frame, permit),
+                Event::Part(message) => self.outbox.push_back((message, None)),
                 Event::Done(reply, bytes) => self.finish(reply, bytes),
                 Event::Panicked => self.end_with(close(CloseCode::Error, "the host failed")),
                 Event::Sent(sent) => sent?,
@@ -153,7 +166,7 @@ impl Talk {
 
     async fn report_readiness(&mut self) -> Result<(), Error> {
         let readiness = self.gate.readiness().and_then(|()| self.visitor.flow());
-        let message = frames::readiness(self.subprotocol, readiness.err().as_ref());
+        let message = frames::readiness(self.subprotocol.format, readiness.err().as_ref());
         self.socket.send(message).await?;
         self.end_with(close(CloseCode::Normal, ""));
         self.close().await
@@ -173,6 +186,7 @@ impl Talk {
         let has_mail = *unflushed || !outbox.is_empty();
         tokio::select! {
             socket = poll_fn(|cx| poll_socket(cx, sink, outbox, unflushed, has_mail, has_room)) => socket,
+            Some(part) = self.parts.recv(), if !has_mail => Event::Part(part),
             Some(done) = self.in_flight.next() => match done {
                 Ok((reply, bytes)) => Event::Done(reply, bytes),
                 Err(_) => Event::Panicked,
@@ -193,18 +207,18 @@ impl Talk {
         if self.end.is_some() {
             return;
         }
-        let frame = match (self.subprotocol, message) {
+        let frame = match (self.subprotocol.format, message) {
             (_, Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => return,
-            (Subprotocol::Json, Message::Text(text)) => Bytes::from(text),
-            (Subprotocol::Bytes, Message::Binary(bytes)) => bytes,
-            (Subprotocol::Json, Message::Binary(_)) => {
+            (Format::Json, Message::Text(text)) => Bytes::from(text),
+            (Format::Bytes, Message::Binary(bytes)) => bytes,
+            (Format::Json, Message::Binary(_)) => {
                 return self.end_with(close(CloseCode::Unsupported, "subprotocol json takes text frames"));
             }
-            (Subprotocol::Bytes, Message::Text(_)) => {
+            (Format::Bytes, Message::Text(_)) => {
                 return self.end_with(close(CloseCode::Unsupported, "subprotocol bytes takes binary frames"));
             }
         };
-        if frames::is_end_of_input(self.subprotocol, &frame) {
+        if frames::is_end_of_input(self.subprotocol.format, &frame) {
             return self.end_with(close(CloseCode::Normal, ""));
         }
         let bytes = frame.len();
@@ -216,8 +230,9 @@ impl Talk {
     fn start(&mut self, frame: Bytes, permit: Permit) {
         let (gate, visitor) = (self.gate.clone(), self.visitor.clone());
         let (subprotocol, circumstances) = (self.subprotocol, self.circumstances.arriving_now());
+        let parts = self.part_sender.clone();
         self.in_flight.start(async move {
-            let mut reply = frames::answer(&gate, &*visitor, subprotocol, frame, circumstances).await;
+            let mut reply = frames::answer(&gate, &*visitor, subprotocol, frame, circumstances, parts).await;
             let guard = reply.guard.take();
             (reply, permit.into_bytes(guard))
         });

@@ -24,7 +24,7 @@ use super::capsules::CapsuleFacts;
 use super::ground::{Ground, Owner, blocking};
 use super::residents::Standing;
 use super::secrets;
-use crate::adapters::{PoolExecutor, reply};
+use crate::adapters::{PoolExecutor, RecordedCall};
 use crate::capsule::{CapsuleSetting, seal};
 
 /// Calls that wait for one revision to be opened.
@@ -167,7 +167,7 @@ impl Lane {
     /// Runs one call and keeps it for replay, if the deployment asks for that. The capsule is on disk before the caller
     /// has its answer, because whoever is told of a failure may look for it at once.
     async fn call_recorded(&self, warm: &Warm, call: ExecutorCall) -> Result<ExecutorReply, Problem> {
-        let (answer, recording) = warm.pool.call_recorded(call).await;
+        let RecordedCall { answer, recording, gathering } = warm.pool.call_recorded(call).await;
         let policy = &self.key.capsules;
         let is_kept = match &answer {
             Err(_) => policy.failures,
@@ -179,7 +179,7 @@ impl Lane {
             // The request itself is none the worse.
             tracing::warn!(tenant = %self.owner.name, executor = %self.executor, %problem, "no capsule was kept");
         }
-        answer.map(reply)
+        gathering.reply(answer?)
     }
 
     async fn keep(

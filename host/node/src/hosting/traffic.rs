@@ -70,7 +70,8 @@ impl Traffic {
 
     async fn call(&self, call: ExecutorCall) -> Result<ExecutorReply, Problem> {
         let lane = self.choose(&call.context);
-        let shadow = self.shadow.as_ref().filter(|shadow| shadow.wants(lane.number()));
+        // An answer that leaves as it is made is not there to be compared afterwards.
+        let shadow = self.shadow.as_ref().filter(|shadow| call.emit.is_none() && shadow.wants(lane.number()));
         let Some(shadow) = shadow else { return lane.call(call).await };
         let copy = call.clone();
         let started = Instant::now();

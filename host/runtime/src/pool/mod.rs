@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use lockgate_domain::spec::{InstanceMode, PoolOptions};
-use lockgate_domain::{ErrorCode, ExecutorName, LimitKind, Problem};
+use lockgate_domain::{ErrorCode, ExecutorName, LimitKind, Limits, Problem};
 
 use self::lease::{Desk, Entry, Lease};
 pub use self::setup::PoolSetup;
@@ -119,6 +119,11 @@ impl InstancePool {
     /// The executor whose calls it takes.
     pub fn executor(&self) -> &ExecutorName {
         &self.0.executor
+    }
+
+    /// The ceilings of each of its calls.
+    pub fn limits(&self) -> &Limits {
+        &self.0.setting.limits
     }
 
     /// On whose account it runs.

@@ -2,27 +2,18 @@
 
 use std::fmt;
 
-use lockgate_domain::{Limits, Parameters};
+use lockgate_domain::{DocumentList, Limits, Parameters};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::documents::{DataSeed, Draft};
+use super::documents::{DataSeed, Draft, ElementSeed};
 use super::scalar::TextSeed;
 use crate::envelope::{Dialect, Head, Request};
 use crate::fault::{Fault, Result, Step};
 
 pub(super) fn request(body: &[u8], limits: &Limits) -> Result<Request> {
-    if body.trim_ascii().is_empty() {
-        return Err(Fault::with_hint(
-            "the body is empty",
-            "send an object such as {\"data\": [{\"text\": \"hi\"}]}",
-        ));
-    }
-    // Checked once as a whole, which is much cheaper than text by text.
-    let body = std::str::from_utf8(body).map_err(|error| {
-        Fault::with_hint(format!("the body is not UTF-8: {error}"), "send blobs as base64")
-    })?;
+    let body = text(body, "send an object such as {\"data\": [{\"text\": \"hi\"}]}")?;
     let mut documents = Draft::new(limits);
     let mut deserializer = serde_json::Deserializer::from_str(body);
     let envelope = RequestSeed(&mut documents)
@@ -40,6 +31,27 @@ pub(super) fn request(body: &[u8], limits: &Limits) -> Result<Request> {
         documents: documents.finish(is_v2)?,
         dialect: if is_v2 { Dialect::DocArrayV2 } else { Dialect::DocArrayV1 },
     })
+}
+
+pub(super) fn document(body: &[u8], limits: &Limits) -> Result<(DocumentList, Dialect)> {
+    let body = text(body, "send one document, such as {\"text\": \"hi\"}")?;
+    let mut documents = Draft::new(limits);
+    let mut deserializer = serde_json::Deserializer::from_str(body);
+    let read = ElementSeed { draft: &mut documents, depth: 0 }
+        .deserialize(&mut deserializer)
+        .and_then(|_| deserializer.end());
+    read.map_err(|error| documents.explain(&error))?;
+    let dialect = if documents.has_marks() { Dialect::DocArrayV1 } else { Dialect::DocArrayV2 };
+    Ok((documents.finish(dialect == Dialect::DocArrayV2)?, dialect))
+}
+
+/// The body as text: checked once as a whole, which is much cheaper than text by text.
+fn text<'b>(body: &'b [u8], example: &'static str) -> Result<&'b str> {
+    if body.trim_ascii().is_empty() {
+        return Err(Fault::with_hint("the body is empty", example));
+    }
+    std::str::from_utf8(body)
+        .map_err(|error| Fault::with_hint(format!("the body is not UTF-8: {error}"), "send blobs as base64"))
 }
 
 pub(super) fn head(body: &[u8]) -> Head {

@@ -186,9 +186,9 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
 }
 
 /// One document of a list; gives its row.
-struct ElementSeed<'d> {
-    draft: &'d mut Draft,
-    depth: u32,
+pub(super) struct ElementSeed<'d> {
+    pub(super) draft: &'d mut Draft,
+    pub(super) depth: u32,
 }
 
 impl<'de> DeserializeSeed<'de> for ElementSeed<'_> {

@@ -86,6 +86,22 @@ impl<'a> Encoder<'a> {
         text::write_list(out, 0..self.len, |out, row| self.document(out, row));
     }
 
+    /// Each document on one line, between two texts.
+    pub(super) fn each(&self, before: &[u8], after: &[u8]) -> Vec<u8> {
+        let around = (before.len() + after.len()) * self.len as usize;
+        let mut out = Vec::with_capacity(self.estimate() + around);
+        for row in 0..self.len {
+            out.extend_from_slice(before);
+            let start = out.len();
+            self.document(&mut out, row);
+            // JSON that is kept as it was written may hold them between its tokens, and only there.
+            let document = out.iter_mut().skip(start);
+            document.filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+            out.extend_from_slice(after);
+        }
+        out
+    }
+
     /// One document. Recursion ends because lists are arranged: links point to deeper levels only.
     fn document(&self, out: &mut Vec<u8>, row: u32) {
         out.push(b'{');
