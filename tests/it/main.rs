@@ -9,6 +9,8 @@ mod clients;
 mod command_line;
 mod departures;
 mod examples;
+mod export;
+mod familiar;
 mod grpc;
 mod hosting;
 mod isolation;

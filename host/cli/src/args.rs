@@ -9,9 +9,14 @@ use clap::{Parser, Subcommand, ValueEnum};
 use lockgate_telemetry::{LogFormat, LogOptions};
 
 use crate::commands::{
-    build, call, check, completions, component, deploy, executor, flow, history, inspect, key, login, new,
-    publish, replay, revision, secret, serve, signing, tag, tenant, up, version,
+    build, call, check, completions, component, deploy, deployment, executor, export, flow, gateway, history,
+    inspect, key, login, migrate, new, ping, publish, replay, revision, secret, serve, signing, tag, tenant,
+    up, version,
 };
+
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::familiar::foreign;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -67,7 +72,13 @@ impl Arguments {
             LogLines::Json => LogFormat::Json,
         };
         // Whoever serves wants to see what guests say; whoever calls wants the answer alone.
-        let usual = if matches!(self.command, Command::Up(_) | Command::Serve(_)) { "info" } else { "warn" };
+        let serves = match &self.command {
+            Command::Up(_) | Command::Serve(_) | Command::Deployment(_) | Command::Gateway(_) => true,
+            Command::Flow(arguments) => arguments.serves(),
+            Command::Executor(arguments) => arguments.serves(),
+            _ => false,
+        };
+        let usual = if serves { "info" } else { "warn" };
         LogOptions { format, filter: self.log_level.clone().unwrap_or_else(|| usual.into()) }
     }
 }
@@ -76,23 +87,29 @@ impl Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Up(up::UpArguments),
+    Deployment(Box<deployment::DeploymentArguments>),
+    Gateway(Box<gateway::GatewayArguments>),
     Serve(Box<serve::ServeArguments>),
+    #[command(alias = "client")]
     Call(Box<call::CallArguments>),
+    Ping(ping::PingArguments),
     Build(build::BuildArguments),
     Inspect(inspect::InspectArguments),
     Check(check::CheckArguments),
     Replay(replay::ReplayArguments),
     New(new::NewArguments),
+    Migrate(migrate::MigrateArguments),
+    Export(Box<export::ExportArguments>),
     Publish(Box<publish::PublishArguments>),
     Rollback(tag::RollbackArguments),
     Deploy(Box<deploy::DeployArguments>),
     Status(deploy::StatusArguments),
     Shadow(deploy::ShadowArguments),
-    Executor(executor::ExecutorArguments),
+    Executor(Box<executor::ExecutorArguments>),
     Revision(revision::RevisionArguments),
     Tag(tag::TagArguments),
     Component(component::ComponentArguments),
-    Flow(flow::FlowArguments),
+    Flow(Box<flow::FlowArguments>),
     Secret(secret::SecretArguments),
     Sign(signing::SignArguments),
     SigningKey(signing::SigningKeyArguments),
@@ -133,6 +150,10 @@ pub(crate) enum LogLines {
 
 /// Prints help, version or a complaint about the arguments, each where it belongs.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {
+    if let Some(report) = foreign::explain(error) {
+        let console = Console::new(Color::Auto, LogLines::Pretty);
+        return Failure::Usage(report).report(&console);
+    }
     // A reader that went away is no reason to fail.
     drop(error.print());
     match error.exit_code() {

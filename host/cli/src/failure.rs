@@ -82,6 +82,20 @@ impl Report {
         self
     }
 
+    /// Adds another report as the cause of this one.
+    #[must_use]
+    pub(crate) fn with(mut self, other: &Report) -> Self {
+        self.causes.push(other.message.clone());
+        self.causes.extend_from_slice(&other.causes);
+        self.hints.extend_from_slice(&other.hints);
+        self
+    }
+
+    /// The error and its causes in one line, without hints.
+    pub(crate) fn sentence(&self) -> String {
+        std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join(": ")
+    }
+
     /// Adds lines that are shown as they are: an excerpt of a file, a compiler's words.
     #[must_use]
     pub(crate) fn excerpt(mut self, excerpt: impl Into<String>) -> Self {

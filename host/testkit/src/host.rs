@@ -3,6 +3,7 @@
 //! Each host has a folder of its own for the flow's file. Compiled code is shared by all hosts of a target folder, as
 //! a user's hosts share theirs, so that each component is compiled once.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -21,7 +22,7 @@ use crate::wait::wait_for;
 #[derive(Debug)]
 pub struct HostOptions {
     binary: PathBuf,
-    flow: PathBuf,
+    command: Vec<OsString>,
     words: Vec<String>,
     folder: TempDir,
 }
@@ -49,13 +50,21 @@ impl HostOptions {
         if let Err(error) = std::fs::write(&flow, text) {
             panic!("cannot write {}: {error}", flow.display());
         }
-        Self { binary: binary.into(), flow, words: Vec::new(), folder }
+        Self { binary: binary.into(), command: vec!["up".into(), flow.into()], words: Vec::new(), folder }
+    }
+
+    /// Another command than `up`, with its words.
+    pub fn command(binary: impl Into<PathBuf>, words: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        let command = words.iter().map(OsString::from).collect();
+        Self { binary: binary.into(), command, words: Vec::new(), folder }
     }
 
     /// A flow given as a file.
     pub fn flow_file(binary: impl Into<PathBuf>, flow: impl Into<PathBuf>) -> Self {
         let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        Self { binary: binary.into(), flow: flow.into(), words: Vec::new(), folder }
+        let command = vec!["up".into(), flow.into().into()];
+        Self { binary: binary.into(), command, words: Vec::new(), folder }
     }
 
     /// A further word of the command line.
@@ -89,7 +98,7 @@ impl HostOptions {
 
     async fn launch(self, words: &[&str], ready: fn(&Lines) -> Option<Value>) -> Result<RunningHost, String> {
         let mut command = lockgate(&self.binary);
-        command.arg("up").arg(&self.flow).args(["--port", "0"]).args(words).args(&self.words);
+        command.args(&self.command).args(["--port", "0"]).args(words).args(&self.words);
         command.current_dir(self.folder.path()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
         let lines = Lines::default();

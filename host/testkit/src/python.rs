@@ -16,6 +16,11 @@ pub fn jina_python(requirements: &Path) -> Result<PathBuf, String> {
     PYTHON.get_or_init(|| make(requirements)).clone()
 }
 
+/// As [`jina_python`], for another tool that tests need: the program of that name in an environment of its own.
+pub fn tool(requirements: &Path, name: &str) -> Result<PathBuf, String> {
+    make(requirements).map(|python| python.with_file_name(name))
+}
+
 fn make(requirements: &Path) -> Result<PathBuf, String> {
     let _lock = lock("lockgate-venv-jina");
     let list = std::fs::read(requirements)

@@ -30,6 +30,7 @@ const LAYERS: &[(&str, Place)] = &[
     ("lockgate-runtime", Place::Layer(2)),
     ("lockgate-registry", Place::Layer(2)),
     ("lockgate-flow", Place::Layer(2)),
+    ("lockgate-deploy", Place::Layer(2)),
     ("lockgate-gateway", Place::Layer(3)),
     ("lockgate-control", Place::Layer(3)),
     ("lockgate-node", Place::Layer(4)),

@@ -97,7 +97,7 @@ impl Connection {
 }
 
 /// Nobody is there. Connectors wrap what the system said several times over; its own words are the useful ones.
-fn unreachable(target: &Target, error: Option<&(dyn std::error::Error + 'static)>) -> Report {
+pub(super) fn unreachable(target: &Target, error: Option<&(dyn std::error::Error + 'static)>) -> Report {
     let mut report = Report::new(format!("cannot reach {target}"));
     if let Some(error) = error {
         let mut innermost = error;

@@ -1,4 +1,5 @@
-//! `lockgate flow`: flows that a tenant serves, made of its own executors.
+//! `lockgate flow`: flows that a tenant serves, made of its own executors. With `--uses`, as in Jina, it serves a flow
+//! file on this machine instead.
 
 use std::path::{Path, PathBuf};
 
@@ -9,21 +10,34 @@ use lockgate_flow::yaml;
 use serde_json::json;
 
 use crate::commands::listing::{self, Most, Shown};
+use crate::commands::up::{self, ServingArguments, parse_variable};
 use crate::console::{Console, GOOD};
 use crate::control::{Ask, HostArguments, parse_reply};
 use crate::failure::{Failure, Report};
+use crate::flowfile::Origin;
 use crate::measures;
 use crate::table::{Align, Table};
 
-/// Apply, list, show and delete the flows of a tenant
+/// Serve a flow file here, or manage the flows of a tenant
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "In a hosted flow `uses` names the tenant's executors: shout, shout:stable or shout@3.\n\nExamples:\n  lockgate flow apply flow.yml\n  lockgate flow list\n  lockgate flow show search > flow.yml"
+    after_help = "With --uses a flow file is served on this machine, as by 'lockgate up'. The commands are for a host with many tenants.\nIn a hosted flow `uses` names the tenant's executors: shout, shout:stable or shout@3.\n\nExamples:\n  lockgate flow --uses flow.yml --port 9000\n  lockgate flow --uses flow.yml --env MODEL=small --watch\n  lockgate flow apply flow.yml\n  lockgate flow list\n  lockgate flow show search > flow.yml"
 )]
 pub(crate) struct FlowArguments {
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
+
+    /// The flow file to serve on this machine
+    #[arg(long, value_name = "FLOW.yml", help_heading = "Serve here")]
+    uses: Option<PathBuf>,
+
+    /// Variables for `${{ ENV.NAME }}` in the file
+    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = parse_variable, help_heading = "Serve here")]
+    env: Vec<(String, String)>,
+
+    #[command(flatten, next_help_heading = "Serve here")]
+    serving: ServingArguments,
 
     #[command(flatten)]
     host: HostArguments,
@@ -65,10 +79,27 @@ struct Named {
     name: FlowName,
 }
 
+impl FlowArguments {
+    /// Whether a flow is served here.
+    pub(crate) fn serves(&self) -> bool {
+        self.verb.is_none() && self.uses.is_some()
+    }
+}
+
 pub(crate) async fn run(arguments: FlowArguments, console: &Console) -> Result<(), Failure> {
+    let is_local = arguments.serving.are_given() || !arguments.env.is_empty();
+    let verb = match (arguments.verb, arguments.uses) {
+        (None, Some(uses)) => {
+            let origin = Origin::file(uses).with_variables(&arguments.env);
+            return up::serve(&origin, &arguments.serving, arguments.host.json, console).await;
+        }
+        (Some(verb), None) if !is_local => verb,
+        (None, None) => return Err(up::nothing_to_serve("flow", "flow.yml")),
+        (Some(_), _) => return Err(up::both_meanings("flow")),
+    };
     let host = &arguments.host;
     let mut client = host.client(console)?;
-    match arguments.verb {
+    match verb {
         Verb::Apply(apply) => {
             let (text, named) = read(&apply.file)?;
             let name = apply.name.unwrap_or(named);

@@ -6,14 +6,19 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod component;
 pub(crate) mod deploy;
+pub(crate) mod deployment;
 pub(crate) mod executor;
+pub(crate) mod export;
 pub(crate) mod flow;
+pub(crate) mod gateway;
 pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod key;
 mod listing;
 pub(crate) mod login;
+pub(crate) mod migrate;
 pub(crate) mod new;
+pub(crate) mod ping;
 pub(crate) mod publish;
 pub(crate) mod replay;
 pub(crate) mod revision;
@@ -45,8 +50,13 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure
         Command::Serve(arguments) => {
             block_on_threads(lockgate_node::worker_threads(), serve::run(*arguments, console))
         }
+        Command::Deployment(arguments) => block_on(deployment::run(*arguments, console)),
+        Command::Gateway(arguments) => block_on(gateway::run(*arguments, console)),
         Command::Call(arguments) => block_on(call::run(arguments, console)),
+        Command::Ping(arguments) => ask(ping::run(arguments, console)),
         Command::New(arguments) => new::run(&arguments, console),
+        Command::Export(arguments) => block_on(export::run(*arguments, console)),
+        Command::Migrate(arguments) => migrate::run(&arguments, console),
         Command::Login(arguments) => ask(login::login(arguments, console)),
         Command::Logout(arguments) => login::logout(&arguments, console),
         Command::Whoami(arguments) => ask(login::whoami(arguments, console)),
@@ -55,11 +65,14 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<(), Failure
         Command::Deploy(arguments) => ask(deploy::run(*arguments, console)),
         Command::Status(arguments) => ask(deploy::status(arguments, console)),
         Command::Shadow(arguments) => ask(deploy::shadow(arguments, console)),
-        Command::Executor(arguments) => ask(executor::run(arguments, console)),
+        // What serves listens for signals itself: the first one drains.
+        Command::Executor(arguments) if arguments.serves() => block_on(executor::run(*arguments, console)),
+        Command::Executor(arguments) => ask(executor::run(*arguments, console)),
         Command::Revision(arguments) => ask(revision::run(arguments, console)),
         Command::Tag(arguments) => ask(tag::run(arguments, console)),
         Command::Component(arguments) => ask(component::run(arguments, console)),
-        Command::Flow(arguments) => ask(flow::run(arguments, console)),
+        Command::Flow(arguments) if arguments.serves() => block_on(flow::run(*arguments, console)),
+        Command::Flow(arguments) => ask(flow::run(*arguments, console)),
         Command::Secret(arguments) => ask(secret::run(arguments, console)),
         Command::Sign(arguments) => ask(signing::sign(arguments, console)),
         Command::SigningKey(arguments) => ask(signing::signing_key(arguments, console)),

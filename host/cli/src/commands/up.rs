@@ -1,6 +1,6 @@
 //! `lockgate up`: build, compile, warm, serve, and drain at the end.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,25 +11,43 @@ use crate::cache::node_options;
 use crate::commands::build::signals_failed;
 use crate::console::{Console, FAINT, GOOD};
 use crate::failure::{Failure, Report};
-use crate::flowfile::FlowFile;
+use crate::flowfile::{FlowFile, Origin};
 use crate::progress::Progress;
 use crate::up::bring_up::{Sources, deploy};
 use crate::up::ending::{end, say_goodbye};
 use crate::up::watch::Watch;
 use crate::up::{listen, summary};
 
+/// Seconds to drain unless something else is asked for.
+const DRAIN_SECONDS: u64 = 30;
+
 /// Serve a flow
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Executors given as source folders are built first. The flow is served over HTTP, gRPC and WebSocket on one port.\nThe first SIGINT or SIGTERM drains, the second ends at once.\n\nExamples:\n  lockgate up flow.yml\n  lockgate up flow.yml --port 9000 --watch\n  lockgate up flow.yml --json | jq .urls"
+    after_help = "Executors given as source folders are built first. The flow is served over HTTP, gRPC and WebSocket on one port.\nThe first SIGINT or SIGTERM drains, the second ends at once.\n\nExamples:\n  lockgate up flow.yml\n  lockgate up flow.yml --port 9000 --watch\n  lockgate up flow.yml --env MODEL=small\n  lockgate up flow.yml --json | jq .urls"
 )]
 pub(crate) struct UpArguments {
-    /// The flow file
+    /// The flow file, or one with `jtype: Deployment`
     #[arg(value_name = "FLOW.yml")]
     flow: PathBuf,
 
-    /// Address to listen on [default: the flow's, else 127.0.0.1]
+    /// A variable for `${{ ENV.NAME }}` in the file; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    env: Vec<(String, String)>,
+
+    #[command(flatten)]
+    serving: ServingArguments,
+
+    /// Print one line of JSON on standard output when the flow is ready
     #[arg(long)]
+    json: bool,
+}
+
+/// How a flow is served, whatever it came from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub(crate) struct ServingArguments {
+    /// Address to listen on [default: the flow's, else 127.0.0.1]
+    #[arg(long, alias = "host-in")]
     host: Option<String>,
 
     /// Port to listen on, 0 for any free one [default: the flow's, else 8080]
@@ -37,12 +55,8 @@ pub(crate) struct UpArguments {
     port: Option<u16>,
 
     /// Rebuild and swap without a pause whenever the flow file or a source changes
-    #[arg(short, long)]
+    #[arg(short, long, alias = "reload")]
     watch: bool,
-
-    /// Print one line of JSON on standard output when the flow is ready
-    #[arg(long)]
-    json: bool,
 
     /// Where compiled components are kept [default: lockgate in the user's cache folder]
     #[arg(long, value_name = "FOLDER", env = "LOCKGATE_CACHE_DIR", hide_env_values = true)]
@@ -53,15 +67,41 @@ pub(crate) struct UpArguments {
     #[arg(long, value_name = "FOLDER")]
     capsules: Option<PathBuf>,
 
-    /// Seconds that requests in progress have to finish when the host drains
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    drain_timeout: u64,
+    /// Seconds that requests in progress have to finish when the host drains [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    drain_timeout: Option<u64>,
+}
+
+impl ServingArguments {
+    /// Whether one of them was typed. The cache's place may come from the environment, which is nobody's typing.
+    pub(crate) fn are_given(&self) -> bool {
+        *self != Self { cache_dir: self.cache_dir.clone(), ..Self::default() }
+    }
+}
+
+/// `NAME=VALUE`, or `NAME:VALUE` as Jina's users write it.
+pub(crate) fn parse_variable(text: &str) -> Result<(String, String), String> {
+    let expected = "expected NAME=VALUE, such as MODEL=small";
+    let (name, value) = text.split_once(['=', ':']).ok_or(expected)?;
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_name { Ok((name.to_owned(), value.trim_start().to_owned())) } else { Err(expected.to_owned()) }
 }
 
 pub(crate) async fn run(arguments: UpArguments, console: &Console) -> Result<(), Failure> {
+    let origin = Origin::file(&arguments.flow).with_variables(&arguments.env);
+    serve(&origin, &arguments.serving, arguments.json, console).await
+}
+
+/// Serves a flow until a signal ends it. `json` says in which words readiness is told.
+pub(crate) async fn serve(
+    origin: &Origin,
+    arguments: &ServingArguments,
+    json: bool,
+    console: &Console,
+) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(signals_failed)?;
     let (host, mut serving, mut watch) =
-        builder::unless_interrupted(&mut signals, start(&arguments, console)).await?;
+        builder::unless_interrupted(&mut signals, start(origin, arguments, json, console)).await?;
     let following = async {
         match &mut watch {
             Some(watch) => host.follow(watch).await,
@@ -78,28 +118,30 @@ pub(crate) async fn run(arguments: UpArguments, console: &Console) -> Result<(),
 /// What stays the same while flows come and go.
 struct Host<'a> {
     node: Node,
-    path: &'a Path,
+    origin: &'a Origin,
     console: &'a Console,
     progress: Progress,
 }
 
 async fn start<'a>(
-    arguments: &'a UpArguments,
+    origin: &'a Origin,
+    arguments: &ServingArguments,
+    json: bool,
     console: &'a Console,
 ) -> Result<(Host<'a>, Serving, Option<Watch>), Failure> {
     let progress = Progress::new(console);
-    let file = FlowFile::read(&arguments.flow)?;
+    let file = origin.read()?;
     file.notes.iter().for_each(|note| console.hint(note));
     // The port first: nobody wants to wait for a build to learn that it is taken.
     let listener =
         listen::bind(arguments.host.as_deref(), arguments.port, &file.spec.gateway, console).await?;
     let options = node_options(arguments.cache_dir.as_deref());
     let node = Node::new(NodeOptions { capsules: arguments.capsules.clone(), ..options })?;
-    let host = Host { node, path: &arguments.flow, console, progress };
+    let host = Host { node, origin, console, progress };
     let sources = Sources::find(&file)?;
     let watch = if arguments.watch {
-        let mut watch = Watch::new(&arguments.flow)?;
-        watch.follow(&sources)?;
+        let mut watch = Watch::new(origin.path())?;
+        watch.follow(&sources, &file.included)?;
         Some(watch)
     } else {
         None
@@ -107,26 +149,26 @@ async fn start<'a>(
     let components = sources.build(&host.progress).await?;
     let deployment = deploy(&host.node, &file, components, &host.progress).await?;
     let options = GatewayOptions {
-        drain_timeout: Duration::from_secs(arguments.drain_timeout),
+        drain_timeout: Duration::from_secs(arguments.drain_timeout.unwrap_or(DRAIN_SECONDS)),
         ..GatewayOptions::from_spec(&file.spec.gateway)
     };
     let serving = host
         .node
         .serve(listener, options)
         .map_err(|error| Report::new("cannot serve on the socket").because(&error))?;
-    announce(arguments, &file, &deployment, &serving, console)?;
+    announce(json, &file, &deployment, &serving, console)?;
     Ok((host, serving, watch))
 }
 
 fn announce(
-    arguments: &UpArguments,
+    json: bool,
     file: &FlowFile,
     deployment: &Deployment,
     serving: &Serving,
     console: &Console,
 ) -> Result<(), Failure> {
     let (name, address) = (&file.spec.name, serving.address());
-    if arguments.json {
+    if json {
         return console.line(summary::ready(name, deployment, address));
     }
     console.line("")?;
@@ -154,9 +196,9 @@ impl Host<'_> {
     }
 
     async fn swap(&self, watch: &mut Watch) -> Result<Deployment, Failure> {
-        let file = FlowFile::read(self.path)?;
+        let file = self.origin.read()?;
         let sources = Sources::find(&file)?;
-        watch.follow(&sources)?;
+        watch.follow(&sources, &file.included)?;
         let components = sources.build(&self.progress).await?;
         deploy(&self.node, &file, components, &self.progress).await
     }
@@ -169,4 +211,24 @@ impl Host<'_> {
             if new == 1 { "" } else { "s" }
         ));
     }
+}
+
+/// A command that serves with `--uses` was typed without it.
+pub(crate) fn nothing_to_serve(command: &str, example: &str) -> Failure {
+    Failure::Usage(
+        Report::new(format!("{command} is not told what to serve"))
+            .hint(format!("lockgate {command} --uses {example} serves it on this machine"))
+            .hint(format!("lockgate {command} --help lists what it does on a host with many tenants")),
+    )
+}
+
+/// A command was asked to serve here and to ask a host.
+pub(crate) fn both_meanings(command: &str) -> Failure {
+    Failure::Usage(
+        Report::new(format!("{command} cannot serve here and ask a host at once"))
+            .hint(format!("lockgate {command} --uses ... serves on this machine"))
+            .hint(format!(
+                "lockgate {command} list, and the like, ask a host: they take none of the options for serving"
+            )),
+    )
 }

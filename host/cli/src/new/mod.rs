@@ -28,6 +28,33 @@ const TEMPLATE: &[(&str, &str)] = &[
     (".gitignore", include_str!("../../templates/rust/gitignore")),
 ];
 
+/// The executor in a project, as Jina's own templates call it.
+const PROJECT_EXECUTOR: &str = "executor1";
+
+/// What a project serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Project {
+    /// a flow
+    Flow,
+    /// one executor
+    Deployment,
+}
+
+impl Project {
+    /// Its flow file, and the text of it.
+    fn file(self) -> (&'static str, &'static str) {
+        match self {
+            Project::Flow => ("flow.yml", include_str!("../../templates/project/flow.yml")),
+            Project::Deployment => ("deployment.yml", include_str!("../../templates/project/deployment.yml")),
+        }
+    }
+
+    /// Its flow file.
+    pub(crate) fn file_name(self) -> &'static str {
+        self.file().0
+    }
+}
+
 /// Where the SDK goes.
 const SDK_FOLDER: &str = ".lockgate/sdk";
 
@@ -154,6 +181,24 @@ pub(crate) fn unpack(words: &Words, folder: &Path) -> io::Result<Vec<PathBuf>> {
     for (place, sources) in [("src", &SDK_SOURCES), ("macros/src", &SDK_MACROS), ("wit", &SDK_CONTRACT)] {
         unpack_folder(sources, &sdk.join(place))?;
     }
+    Ok(written)
+}
+
+/// Writes a project with one executor; gives its own files in the order in which one reads them.
+pub(crate) fn unpack_project(project: Project, name: &str, folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let (file, text) = project.file();
+    let mut written = Vec::new();
+    for (path, text) in [
+        (file, text),
+        ("client.py", include_str!("../../templates/project/client.py")),
+        ("README.md", include_str!("../../templates/project/README.md")),
+    ] {
+        let path = folder.join(path);
+        write_new(&path, text.replace("{name}", name).replace("{file}", file).as_bytes())?;
+        written.push(path);
+    }
+    let executor = Words::of(PROJECT_EXECUTOR).map(|words| unpack(&words, &folder.join(PROJECT_EXECUTOR)));
+    written.extend(executor.transpose()?.unwrap_or_default());
     Ok(written)
 }
 

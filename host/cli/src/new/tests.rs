@@ -69,3 +69,27 @@ fn everything_is_unpacked_once() {
     // What is there is never overwritten.
     assert_eq!(unpack(&words, folder.path()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
 }
+
+#[test]
+fn a_project_is_unpacked_around_its_executor() {
+    for (project, file, kind) in [
+        (Project::Flow, "flow.yml", "jtype: Flow"),
+        (Project::Deployment, "deployment.yml", "jtype: Deployment"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        unpack_project(project, "hello", folder.path()).unwrap();
+        let read = |path: &str| std::fs::read_to_string(folder.path().join(path)).unwrap();
+        for (path, text) in [
+            (file, kind),
+            (file, "name: hello"),
+            ("client.py", "\"/executor1\""),
+            ("README.md", &format!("lockgate up {file} --watch")),
+            ("executor1/src/lib.rs", "fn executor1("),
+            ("executor1/.lockgate/sdk/Cargo.toml", "[package]"),
+        ] {
+            assert!(read(path).contains(text), "{path} lacks {text}");
+        }
+        let spec = lockgate_flow::yaml::FlowFile::parse(&read(file), &|_| None).unwrap().spec;
+        assert_eq!((spec.name.as_str(), spec.stages[0].uses.as_str()), ("hello", "./executor1"));
+    }
+}

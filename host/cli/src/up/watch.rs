@@ -36,8 +36,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches the flow file alone; sources are added by [`Watch::follow`].
-    pub(crate) fn new(flow_file: &Path) -> Result<Self, Report> {
+    /// Watches the flow file alone, if there is one; what it names is added by [`Watch::follow`].
+    pub(crate) fn new(flow_file: Option<&Path>) -> Result<Self, Report> {
         let (sender, events) = mpsc::channel(QUEUE);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
@@ -48,15 +48,16 @@ impl Watch {
                 drop(sender.try_send(path));
             }
         })
-        .map_err(|error| cannot_watch(flow_file, &error))?;
+        .map_err(|error| Report::new("cannot watch files").because(&error))?;
         let mut watch =
             Self { watcher, events, folders: BTreeSet::new(), files: BTreeSet::new(), trees: Vec::new() };
-        watch.add_file(flow_file)?;
+        flow_file.map_or(Ok(()), |file| watch.add_file(file))?;
         Ok(watch)
     }
 
-    /// Watches these sources, too.
-    pub(crate) fn follow(&mut self, sources: &Sources) -> Result<(), Report> {
+    /// Watches these sources and files, too.
+    pub(crate) fn follow(&mut self, sources: &Sources, files: &[PathBuf]) -> Result<(), Report> {
+        files.iter().try_for_each(|file| self.add_file(file))?;
         for (_, source) in &sources.0 {
             match source {
                 Source::Component(file) => self.add_file(file)?,
@@ -165,9 +166,9 @@ mod tests {
         std::fs::create_dir_all(tree.join("src")).unwrap();
         std::fs::create_dir_all(tree.join("target")).unwrap();
         std::fs::write(&flow, "").unwrap();
-        let mut watch = Watch::new(&flow).unwrap();
+        let mut watch = Watch::new(Some(&flow)).unwrap();
         let sources = Sources(vec![("a".parse().unwrap(), Source::Folder(tree.clone()))]);
-        watch.follow(&sources).unwrap();
+        watch.follow(&sources, &[]).unwrap();
         // What does not count is written first: were it seen, it would be told first.
         for (ignored, seen) in [
             (root.join("other.txt"), flow.clone()),

@@ -167,7 +167,7 @@ fn read_uses(section: &Section<'_>, reader: &mut Reader) -> Option<String> {
 }
 
 /// Why a `uses` of Jina's cannot run here, and what to do.
-fn uses_fault(uses: &str) -> Option<(&'static str, String)> {
+pub(super) fn uses_fault(uses: &str) -> Option<(&'static str, String)> {
     let build = "build the executor as a component and name its `.wasm` file or source folder".to_owned();
     let scheme = uses.split_once("://").map(|(scheme, _)| scheme);
     let extension = uses.rsplit_once('.').map(|(_, extension)| extension);

@@ -5,7 +5,7 @@
 
 /// What becomes of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rule {
+pub enum Rule {
     /// It is read.
     Taken,
     /// It has no effect here, for this reason.
@@ -45,6 +45,41 @@ pub(super) const ROOT: Table = &[
     ("timeout", Taken),
     ("deployments", Refused("call the list `executors`")),
     ("pods", Refused("call the list `executors`")),
+];
+
+/// The top of a file with `jtype: Deployment`; its `with:` holds keys of an executor and of the gateway.
+pub(super) const DEPLOYMENT: Table = &[
+    ("jtype", Taken),
+    ("version", Taken),
+    ("with", Taken),
+    ("fuel", Taken),
+    ("timeout", Taken),
+    ("executors", Refused("several executors make a flow: write `jtype: Flow`")),
+    ("needs", Refused("a deployment alone has nobody to need: write `jtype: Flow`")),
+    ("gateway", Refused("write its keys under `with:`")),
+];
+
+/// The YAML file of an executor, named by `uses:`.
+pub(super) const EXECUTOR_FILE: Table = &[
+    ("jtype", Taken),
+    ("uses", Taken),
+    ("with", Taken),
+    ("requests", Taken),
+    ("dynamic_batching", Taken),
+    ("metas", Taken),
+    ("version", Ignored("there is one version of the format")),
+    ("py_modules", Ignored("the component holds its code")),
+];
+
+/// `metas:` of an executor's file.
+pub(super) const METAS: Table = &[
+    ("name", Ignored("the stage's name counts")),
+    ("description", Ignored("the component describes itself")),
+    ("workspace", Ignored("executors have no file system")),
+    ("py_modules", Ignored("the component holds its code")),
+    ("url", Ignored("nothing refers to it")),
+    ("documentation", Ignored("nothing refers to it")),
+    ("keywords", Ignored("nothing refers to it")),
 ];
 
 /// `with:` of the flow.
@@ -236,6 +271,11 @@ pub(super) const HOMES: &[(Table, &str)] = &[
     (HTTP, "under `http:` of the capabilities"),
 ];
 
+/// Where a flow file has a key, in the words of messages, and what becomes of it there.
+pub fn find_key(key: &str) -> Vec<(&'static str, Rule)> {
+    HOMES.iter().filter_map(|(table, place)| Some((*place, rule(table, key)?))).collect()
+}
+
 /// The rule for a key.
 pub(super) fn rule(table: Table, key: &str) -> Option<Rule> {
     table.iter().find(|(name, _)| *name == key).map(|(_, rule)| *rule)
@@ -280,6 +320,9 @@ mod tests {
             }
         };
         check("The file", ROOT);
+        check("A deployment", DEPLOYMENT);
+        check("An executor's file", EXECUTOR_FILE);
+        check("`metas`", METAS);
         check("`with` and `gateway`", WITH);
         check("An executor", EXECUTOR);
         check("`uses_metas`", METAS);

@@ -18,6 +18,9 @@ const PROTOCOLS: &[&str] = &["grpc", "http", "websocket"];
 /// Reads the file; none if it is too wrong to make a specification of.
 pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<FlowSpec> {
     if tree.is_null() {
+        if !reader.errors.is_empty() {
+            return None;
+        }
         reader.report(
             FlowError::new(None, "the file is empty")
                 .with_hint("start it with `jtype: Flow` and a list of `executors:`"),
@@ -73,14 +76,8 @@ impl<'s, 'a> Settings<'s, 'a> {
 fn check_kind(root: &Section<'_>, place: Place, reader: &mut Reader) {
     match root.get("jtype").map(|node| (node, &node.value)) {
         Some((_, Value::Text(kind))) if kind == "Flow" => {}
-        Some((node, Value::Text(kind))) if kind == "Deployment" => {
-            reader.report(
-                FlowError::new(Some(node.place), "a file with `jtype: Deployment` is not supported yet")
-                    .with_hint("write `jtype: Flow` with one entry under `executors:`"),
-            );
-        }
         Some((node, _)) => {
-            let message = format!("`jtype` must be `Flow`, not {}", node.shown());
+            let message = format!("`jtype` must be `Flow` or `Deployment`, not {}", node.shown());
             reader.report_at(node.place, message);
         }
         None => reader.report(

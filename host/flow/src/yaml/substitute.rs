@@ -1,30 +1,57 @@
-//! `${{ ENV.NAME }}` in values.
+//! Variables and references in values: `${{ ENV.NAME }}`, `$NAME`, `${{ root.with.name }}`.
 //!
-//! Works on parsed values, so what a variable holds can never become structure. A value that is nothing but one
-//! substitution takes the type that its text has in YAML (a port stays a number); inside other text it is text. Values
-//! from the environment are never shown in messages.
+//! Works on parsed values, so what a variable holds can never become structure, and what was filled in is not read
+//! again. A value that is nothing but one variable takes the type that its text has in YAML (a port stays a number);
+//! inside other text it is text. Values from the environment are never shown in messages. References to other places of
+//! the file may chain; the work of all of them together is bounded, because each could name the next one twice.
 
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use super::errors::{FlowError, Place};
+use super::Note;
+use super::errors::FlowError;
 use super::reader::Reader;
 use super::tree::{Node, Value, shorten};
 
 /// Longest text after substitution, in bytes.
 const MAX_BYTES: usize = 64 << 10;
+/// Text that all substitutions of a file may make together, in bytes.
+const MAX_TOTAL_BYTES: usize = 1 << 20;
+/// References that are followed for one file.
+const MAX_REFERENCES: usize = 10_000;
+/// References that may lead from one to the next.
+const MAX_CHAIN: usize = 8;
 
 /// Fills in variables: the environment's, else those of the file's own `with: env:`.
 pub(super) fn substitute(tree: &mut Node, environment: &dyn Fn(&str) -> Option<String>, reader: &mut Reader) {
     let own = own_variables(tree);
     let lookup = |name: &str| environment(name).or_else(|| own.get(name).cloned());
-    walk(tree, &lookup, reader);
+    let original = tree.clone();
+    let scope = Scope {
+        lookup: &lookup,
+        root: &original,
+        references: Cell::new(0),
+        bytes: Cell::new(0),
+        unset: RefCell::default(),
+    };
+    walk(tree, &original, None, &scope, reader);
+}
+
+/// What values are filled from.
+struct Scope<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    /// The file as it was written.
+    root: &'a Node,
+    references: Cell<usize>,
+    bytes: Cell<usize>,
+    /// Names after a `$` that no variable has, of the value that is being filled.
+    unset: RefCell<Vec<String>>,
 }
 
 fn own_variables(tree: &Node) -> BTreeMap<String, String> {
-    let Some(Value::Map(entries)) = tree.get("with").and_then(|with| with.get("env")).map(|env| &env.value)
-    else {
-        return BTreeMap::new();
-    };
     let text = |node: &Node| match &node.value {
         Value::Text(text) => Some(text.clone()),
         Value::Integer(value) => Some(value.to_string()),
@@ -32,73 +59,215 @@ fn own_variables(tree: &Node) -> BTreeMap<String, String> {
         Value::Switch(value) => Some(value.to_string()),
         Value::Null | Value::List(_) | Value::Map(_) => None,
     };
-    entries.iter().filter_map(|(key, node)| Some((key.text.clone(), text(node)?))).collect()
+    let sections = ["gateway", "with"].into_iter().filter_map(|key| tree.get(key)?.get("env"));
+    sections
+        .filter_map(|env| match &env.value {
+            Value::Map(entries) => Some(entries),
+            _ => None,
+        })
+        .flatten()
+        .filter_map(|(key, node)| Some((key.text.clone(), text(node)?)))
+        .collect()
 }
 
-fn walk(node: &mut Node, lookup: &dyn Fn(&str) -> Option<String>, reader: &mut Reader) {
-    match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| walk(item, lookup, reader)),
-        Value::Map(entries) => entries.iter_mut().for_each(|(_, value)| walk(value, lookup, reader)),
-        Value::Text(text) if text.contains("${{") => {
+/// Fills in a node; `original` is the same node as it was written, `this` the map around it.
+fn walk(node: &mut Node, original: &Node, this: Option<&Node>, scope: &Scope<'_>, reader: &mut Reader) {
+    match (&mut node.value, &original.value) {
+        (Value::List(items), Value::List(originals)) => {
+            items.iter_mut().zip(originals).for_each(|(item, written)| {
+                walk(item, written, this, scope, reader);
+            });
+        }
+        (Value::Map(entries), Value::Map(originals)) => {
+            entries.iter_mut().zip(originals).for_each(|((_, value), (_, written))| {
+                walk(value, written, Some(original), scope, reader);
+            });
+        }
+        (Value::Text(text), _) if text.contains('$') => {
             let written = text.clone();
-            match fill(&written, lookup) {
+            let filled = fill(&written, this, scope, 0);
+            for name in scope.unset.take() {
+                let message = format!("`${}` stays as it is: no such variable is set", shorten(&name));
+                reader.notes.push(Note { line: node.place.line, message });
+            }
+            match filled {
+                Ok(Value::Text(same)) if same == written => return,
                 Ok(filled) => node.value = filled,
                 Err((message, hint)) => {
-                    reader.report(at(node.place, message).with_hint(hint));
+                    reader.report(FlowError::new(Some(node.place), message).with_hint(hint));
                     // What follows would only complain about the same text again.
                     node.value = Value::Null;
                 }
             }
             node.written = Some(written);
         }
-        Value::Text(_) | Value::Null | Value::Switch(_) | Value::Integer(_) | Value::Number(_) => {}
+        _ => {}
     }
-}
-
-fn at(place: Place, message: String) -> FlowError {
-    FlowError::new(Some(place), message)
 }
 
 /// A message and a hint.
 type Refusal = (String, String);
 
-fn fill(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Value, Refusal> {
-    let (mut filled, mut rest, mut is_whole) = (String::new(), text, false);
-    while let Some((before, after)) = rest.split_once("${{") {
-        let Some((expression, after)) = after.split_once("}}") else {
-            return Err((format!("`{}` is not closed", shorten(text)), "write `${{ ENV.NAME }}`".to_owned()));
-        };
-        let value = variable(expression.trim(), lookup)?;
-        is_whole = filled.is_empty() && before.is_empty() && after.is_empty();
+fn fill(text: &str, this: Option<&Node>, scope: &Scope<'_>, depth: usize) -> Result<Value, Refusal> {
+    let (mut filled, mut rest, mut only) = (String::new(), text, None);
+    while let Some(start) = rest.find('$') {
+        let (before, after) = rest.split_at(start);
         filled.push_str(before);
-        filled.push_str(&value);
-        if filled.len() > MAX_BYTES {
-            return Err((
-                format!("a value is longer than {MAX_BYTES} bytes after substitution"),
-                "pass it in another way, such as a document".to_owned(),
-            ));
-        }
+        let Some((value, after)) = substitution(after, text, this, scope, depth)? else {
+            filled.push('$');
+            rest = after.get(1..).unwrap_or_default();
+            continue;
+        };
+        let is_whole = filled.is_empty() && before.is_empty() && after.is_empty();
+        filled.push_str(&plain(&value)?);
+        only = is_whole.then_some(value);
+        spend(scope, &filled)?;
         rest = after;
     }
     filled.push_str(rest);
-    Ok(if is_whole { typed(filled) } else { Value::Text(filled) })
+    Ok(only.unwrap_or(Value::Text(filled)))
 }
 
-fn variable(expression: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, Refusal> {
-    let is_name = |name: &&str| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+/// The value of what stands behind a `$`, and the rest of the text; none if it is only a `$`.
+fn substitution<'t>(
+    after: &'t str,
+    text: &str,
+    this: Option<&Node>,
+    scope: &Scope<'_>,
+    depth: usize,
+) -> Result<Option<(Value, &'t str)>, Refusal> {
+    if let Some(inside) = after.strip_prefix("${{") {
+        let Some((expression, rest)) = inside.split_once("}}") else {
+            return Err((format!("`{}` is not closed", shorten(text)), "write `${{ ENV.NAME }}`".to_owned()));
+        };
+        return Ok(Some((evaluate(expression.trim(), this, scope, depth)?, rest)));
+    }
+    let braced = after.strip_prefix("${").and_then(|inside| inside.split_once('}'));
+    let Some((name, rest)) = braced.or_else(|| {
+        let inside = after.strip_prefix('$')?;
+        let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inside.len());
+        inside.split_at_checked(end)
+    }) else {
+        return Ok(None);
     };
-    let Some(name) = expression.strip_prefix("ENV.").filter(is_name) else {
-        return Err((
+    if !is_name(name) || name.starts_with(|first: char| first.is_ascii_digit()) {
+        return Ok(None);
+    }
+    let value = (scope.lookup)(name);
+    if value.is_none() {
+        scope.unset.borrow_mut().push(name.to_owned());
+    }
+    Ok(value.map(|value| (typed(value), rest)))
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// What stands between `${{` and `}}`.
+fn evaluate(
+    expression: &str,
+    this: Option<&Node>,
+    scope: &Scope<'_>,
+    depth: usize,
+) -> Result<Value, Refusal> {
+    let (head, tail) = expression.split_once('.').unwrap_or(("", expression));
+    match head {
+        "root" => refer(expression, tail, Some(scope.root), scope, depth),
+        "this" => refer(expression, tail, this, scope, depth),
+        "" | "ENV" | "env" | "CONTEXT" | "context" if is_name(tail) => variable(head, tail, scope),
+        _ => Err((
             format!("`${{{{ {} }}}}` is not supported", shorten(expression)),
-            "only environment variables are filled in: `${{ ENV.NAME }}`".to_owned(),
-        ));
-    };
-    lookup(name).ok_or_else(|| {
+            "only variables and places of this file are filled in: `${{ ENV.NAME }}`, `${{ root.with.name }}`"
+                .to_owned(),
+        )),
+    }
+}
+
+fn variable(head: &str, name: &str, scope: &Scope<'_>) -> Result<Value, Refusal> {
+    (scope.lookup)(name).map(typed).ok_or_else(|| {
+        let kind = if matches!(head, "ENV" | "env") { "environment variable" } else { "variable" };
         (
-            format!("the environment variable `{}` is not set", shorten(name)),
+            format!("the {kind} `{}` is not set", shorten(name)),
             "set it, or give it a value under `with:` `env:`".to_owned(),
         )
+    })
+}
+
+/// The value at another place of the file, filled in as well.
+fn refer(
+    expression: &str,
+    path: &str,
+    from: Option<&Node>,
+    scope: &Scope<'_>,
+    depth: usize,
+) -> Result<Value, Refusal> {
+    let shown = || format!("`${{{{ {} }}}}`", shorten(expression));
+    scope.references.set(scope.references.get() + 1);
+    if depth >= MAX_CHAIN || scope.references.get() > MAX_REFERENCES {
+        return Err((
+            format!("{} leads from reference to reference without an end", shown()),
+            "let it name a plain value".to_owned(),
+        ));
+    }
+    let Some((node, this)) = from.and_then(|from| find(from, path)) else {
+        return Err((
+            format!("{} names nothing in this file", shown()),
+            "start at the top with `root.`, or beside this key with `this.`".to_owned(),
+        ));
+    };
+    match &node.value {
+        Value::List(_) | Value::Map(_) => Err((
+            format!("{} is {}, not a plain value", shown(), node.shown()),
+            "name one of the values in it".to_owned(),
+        )),
+        Value::Text(text) if text.contains('$') => fill(text, Some(this), scope, depth + 1),
+        value => Ok(value.clone()),
+    }
+}
+
+/// The node at a path such as `executors[0].name`, and the map around it.
+fn find<'n>(from: &'n Node, path: &str) -> Option<(&'n Node, &'n Node)> {
+    let (mut node, mut around) = (from, from);
+    for step in path.split('.') {
+        let mut parts = step.split('[');
+        let key = parts.next()?;
+        around = node;
+        node = node.get(key)?;
+        for index in parts {
+            let index: usize = index.strip_suffix(']')?.parse().ok()?;
+            let Value::List(items) = &node.value else { return None };
+            node = items.get(index)?;
+        }
+    }
+    Some((node, around))
+}
+
+/// Counts what was made, and ends what makes too much.
+fn spend(scope: &Scope<'_>, filled: &str) -> Result<(), Refusal> {
+    scope.bytes.set(scope.bytes.get().saturating_add(filled.len()));
+    if filled.len() <= MAX_BYTES && scope.bytes.get() <= MAX_TOTAL_BYTES {
+        return Ok(());
+    }
+    let message = if filled.len() > MAX_BYTES {
+        format!("a value is longer than {MAX_BYTES} bytes after substitution")
+    } else {
+        format!("the values of the file are longer than {MAX_TOTAL_BYTES} bytes after substitution")
+    };
+    Err((message, "pass it in another way, such as a document".to_owned()))
+}
+
+/// A value inside other text.
+fn plain(value: &Value) -> Result<String, Refusal> {
+    Ok(match value {
+        Value::Null => String::new(),
+        Value::Switch(value) => value.to_string(),
+        Value::Integer(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::List(_) | Value::Map(_) => {
+            return Err(("a list is no text".to_owned(), "name one of the values in it".to_owned()));
+        }
     })
 }
 

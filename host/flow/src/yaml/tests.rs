@@ -418,8 +418,8 @@ fn the_file_as_a_whole_is_checked() {
     check("jtype: Flow", no_executors);
     check(tail, "the file does not say that it is a flow (line 1): start it with `jtype: Flow`");
     check(
-        &format!("jtype: Deployment\n{tail}"),
-        "a file with `jtype: Deployment` is not supported yet (line 1): write `jtype: Flow` with one entry under `executors:`",
+        &format!("jtype: Executor\n{tail}"),
+        "`jtype` must be `Flow` or `Deployment`, not \"Executor\" (line 1)",
     );
     check(
         &format!("jtype: Flow\nversion: 2\n{tail}"),
@@ -507,7 +507,7 @@ fn variables_are_filled_in_and_never_shown() {
     );
     check(
         "with: {title: \"${{ CONTEXT.x }}\"}",
-        "`${{ CONTEXT.x }}` is not supported (line 2): only environment variables are filled in: `${{ ENV.NAME }}`",
+        "the variable `x` is not set (line 2): set it, or give it a value under `with:` `env:`",
     );
     check(
         "with: {title: \"${{ ENV.MODEL\"}",

@@ -149,6 +149,46 @@ impl Node {
         }
     }
 
+    /// A value at a place.
+    pub(super) fn of(place: Place, value: Value) -> Self {
+        Self { place, value, written: None }
+    }
+
+    /// A text at a place.
+    pub(super) fn text(place: Place, text: &str) -> Self {
+        Self::of(place, Value::Text(text.to_owned()))
+    }
+
+    /// The value of a key, to be changed.
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
+        match &mut self.value {
+            Value::Map(entries) => entries.iter_mut().find(|(key, _)| key.text == name).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// Gives a key of a map another value; a new key stands where its value does.
+    pub(super) fn set(&mut self, name: &str, node: Node) {
+        if let Some(known) = self.get_mut(name) {
+            *known = node;
+        } else if let Value::Map(entries) = &mut self.value {
+            entries.push((Key { place: node.place, text: name.to_owned() }, node));
+        }
+    }
+
+    /// Moves it and all that is in it to one place: what comes from another file is told where that file is named.
+    pub(super) fn place_at(&mut self, place: Place) {
+        self.place = place;
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.place_at(place)),
+            Value::Map(entries) => entries.iter_mut().for_each(|(key, node)| {
+                key.place = place;
+                node.place_at(place);
+            }),
+            Value::Null | Value::Switch(_) | Value::Integer(_) | Value::Number(_) | Value::Text(_) => {}
+        }
+    }
+
     /// Reports keys that stand twice in one map, anywhere.
     pub(super) fn check_duplicates(&self, reader: &mut Reader) {
         match &self.value {
