@@ -72,7 +72,7 @@ fn option(word: &str) -> Option<Report> {
     }
     let key = name.replace('-', "_");
     let found = find_key(&key);
-    let (place, rule) = found.iter().find(|(_, rule)| *rule == Rule::Taken).or(found.first())?;
+    let (place, rule) = found.iter().find(|(_, rule)| *rule == Rule::Taken).or_else(|| found.first())?;
     Some(match rule {
         Rule::Taken => Report::new(format!("--{name} is no option of this command"))
             .hint(format!("write `{key}: ...` {place}, in a flow file for --uses")),

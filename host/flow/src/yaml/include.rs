@@ -21,8 +21,12 @@ use crate::graph::MAX_STAGES;
 pub type Include<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
 /// Keys of an executor's file, and what they are called in an entry.
-const MERGED: &[(&str, &str)] =
-    &[("with", "uses_with"), ("requests", "uses_requests"), ("dynamic_batching", "uses_dynamic_batching")];
+const MERGED: &[(&str, &str)] = &[
+    ("with", "uses_with"),
+    ("metas", "uses_metas"),
+    ("requests", "uses_requests"),
+    ("dynamic_batching", "uses_dynamic_batching"),
+];
 
 /// What is needed to read further files.
 pub(super) struct Included<'a> {
@@ -179,9 +183,6 @@ fn move_uses(deployment: &mut Node, path: &str) {
 fn merge(item: &mut Node, file: &Node, path: &str, named: &Node, reader: &mut Reader) {
     let what = format!("the executor's file {}", shorten(path));
     let Some(section) = reader.section(file, what.clone(), keys::EXECUTOR_FILE) else { return };
-    if let Some(metas) = section.get("metas") {
-        let _checked = reader.section(metas, format!("`metas` of {what}"), keys::METAS);
-    }
     let component = match section.get("uses").map(|node| &node.value) {
         Some(Value::Text(uses)) => seen_from_outside(path, uses),
         _ => {

@@ -71,17 +71,6 @@ pub(super) const EXECUTOR_FILE: Table = &[
     ("py_modules", Ignored("the component holds its code")),
 ];
 
-/// `metas:` of an executor's file.
-pub(super) const METAS: Table = &[
-    ("name", Ignored("the stage's name counts")),
-    ("description", Ignored("the component describes itself")),
-    ("workspace", Ignored("executors have no file system")),
-    ("py_modules", Ignored("the component holds its code")),
-    ("url", Ignored("nothing refers to it")),
-    ("documentation", Ignored("nothing refers to it")),
-    ("keywords", Ignored("nothing refers to it")),
-];
-
 /// `with:` of the flow.
 pub(super) const WITH: Table = &[
     ("name", Taken),
@@ -322,7 +311,6 @@ mod tests {
         check("The file", ROOT);
         check("A deployment", DEPLOYMENT);
         check("An executor's file", EXECUTOR_FILE);
-        check("`metas`", METAS);
         check("`with` and `gateway`", WITH);
         check("An executor", EXECUTOR);
         check("`uses_metas`", METAS);

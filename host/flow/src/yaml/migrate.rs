@@ -162,8 +162,8 @@ impl Walk<'_> {
             self.key(entries, key, what, table(&key.text));
         }
         let Some(uses) = node.get("uses") else {
-            let message = "it does not say what it `uses`: name a component, or leave the executor out if it only joins others";
-            self.say(node.place, what, "uses", Verdict::Todo, message);
+            let message = "it gives back what it gets: it does not say what it `uses`";
+            self.say(node.place, what, "uses", Verdict::Kept, message);
             return;
         };
         self.uses(uses, node, what);
@@ -200,12 +200,12 @@ impl Walk<'_> {
     fn key(&mut self, entries: &[(Key, Node)], key: &Key, what: &str, table: Table) {
         let name = key.text.as_str();
         let renamed = RENAMED.iter().find(|(old, _)| *old == name).map(|(_, new)| *new);
-        if let Some(new) = renamed.filter(|new| keys::rule(table, new) == Some(Rule::Taken)) {
-            if entries.iter().all(|(other, _)| other.text != new) {
-                self.say(key.place, what, name, Verdict::Rewritten, &format!("it is called `{new}`"));
-                self.sheet.push(Edit::Rename { key: key.place, old: name.to_owned(), new: new.to_owned() });
-                return;
-            }
+        if let Some(new) = renamed.filter(|new| keys::rule(table, new) == Some(Rule::Taken))
+            && entries.iter().all(|(other, _)| other.text != new)
+        {
+            self.say(key.place, what, name, Verdict::Rewritten, &format!("it is called `{new}`"));
+            self.sheet.push(Edit::Rename { key: key.place, old: name.to_owned(), new: new.to_owned() });
+            return;
         }
         let (verdict, message) = match keys::rule(table, name) {
             Some(Rule::Taken) => {

@@ -44,7 +44,6 @@ fn an_executors_file_names_its_component() {
         notes,
         [
             "line 4: `py_modules` in the executor's file executor1/config.yml is ignored: the component holds its code",
-            "line 4: `name` in `metas` of the executor's file executor1/config.yml is ignored: the stage's name counts",
         ]
     );
 }
