@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::limiter::GrowthRefused;
 use crate::pool;
-use crate::schedule::Scheduler;
+use crate::schedule::{Carrier, Scheduler};
 
 /// One tenant's share, held by all its pools. Cheap to clone; all clones are the same share. A host makes one for each
 /// tenant: two shares are two tenants to the scheduler, whatever their names.
@@ -36,6 +36,7 @@ struct Allowance {
 /// What all pools of a runtime share.
 pub(crate) struct Commons {
     pub(crate) scheduler: Scheduler,
+    pub(crate) carrier: Carrier,
     /// on whose account components describe themselves before they are anybody's
     pub(crate) examining: TenantShare,
     memory: Allowance,
@@ -131,7 +132,13 @@ impl Allowance {
 impl Commons {
     pub(crate) fn new(scheduler: Scheduler, memory_limit: u64) -> Self {
         let examining = TenantShare::new(TenantName::local());
-        Self { scheduler, examining, memory: Allowance::new(memory_limit), pools: Mutex::default() }
+        Self {
+            scheduler,
+            carrier: Carrier::default(),
+            examining,
+            memory: Allowance::new(memory_limit),
+            pools: Mutex::default(),
+        }
     }
 
     /// Remembers a pool, to take idle instances from when something runs out.

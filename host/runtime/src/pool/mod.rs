@@ -28,6 +28,7 @@ use crate::meter::Metered;
 use crate::metrics::GuestMetric;
 use crate::recording::{Recording, Replay, Sketch};
 use crate::runtime::Runtime;
+use crate::schedule::ended;
 use crate::share::TenantShare;
 use crate::state::{Setting, Standing};
 
@@ -133,36 +134,22 @@ impl InstancePool {
 
     /// Builds instances, `init` included, until there are `min`. Safe to call again when some were lost.
     pub async fn prewarm(&self) -> Result<(), Problem> {
-        let inner = &self.0;
-        inner.check_grants()?;
-        let until = after(Instant::now(), inner.setting.limits.wall_time_ms);
-        while let Some(lease) = Lease::reserve(inner, inner.options.min) {
-            let lease = inner.build(lease, until).await?;
-            drop(lease);
-        }
-        Ok(())
+        let inner = self.0.clone();
+        self.carry(async move { inner.prewarm().await }).await?
     }
 
     /// Runs one call. An endpoint that the executor does not serve passes the documents through.
     pub async fn invoke(&self, invocation: Invocation) -> Result<InvocationReply, Problem> {
-        let inner = &self.0;
-        let Some(endpoint) = inner.component.resolve(&invocation.endpoint) else {
-            return Ok(InvocationReply { documents: invocation.documents, fuel: 0 });
-        };
-        let now = Instant::now();
-        if invocation.context.deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(inner.deadline_problem());
-        }
-        let mut lease = inner.lease(now, invocation.context.deadline).await?;
-        if !lease.is_filled() {
-            let until = inner.wait_until(now, invocation.context.deadline);
-            lease = inner.build(lease, until).await?;
-        }
-        let Some(instance) = lease.instance() else { return Err(inner.closed()) };
-        inner.counts.calls.fetch_add(1, Ordering::Relaxed);
-        let answer = instance.invoke(endpoint, invocation, Instant::now()).await;
-        inner.count(&answer);
-        answer
+        let inner = self.0.clone();
+        self.carry(async move { inner.invoke(invocation).await }).await?
+    }
+
+    /// Runs it on threads of its own once it turns out to be long.
+    async fn carry<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.0.runtime.commons().carrier.carry(Box::pin(work)).await.ok_or_else(ended)
     }
 
     /// Runs one call in an instance of its own and gives what is needed to run it again; nothing where that cannot be
@@ -172,33 +159,9 @@ impl InstancePool {
         &self,
         invocation: Invocation,
     ) -> (Result<InvocationReply, Problem>, Option<Recording>) {
-        let inner = &self.0;
-        let now = Instant::now();
-        let deadline = invocation.context.deadline;
-        let is_late = deadline.is_some_and(|deadline| deadline <= now);
-        let endpoint = inner.component.resolve(&invocation.endpoint);
-        let (Some(endpoint), false, false) = (endpoint, is_late, inner.component.manifest().stateful) else {
-            return (self.invoke(invocation).await, None);
-        };
-        let mut lease = match inner.lease(now, deadline).await {
-            Ok(lease) => lease,
-            Err(problem) => return (Err(problem), None),
-        };
-        // What a warm instance remembers is in no journal.
-        lease.empty();
-        let sketch = Sketch::of(&invocation);
-        let mut traced = Traced { journal: Journal::record(), ..Traced::default() };
-        let until = inner.wait_until(now, deadline);
-        let mut lease = match inner.build_with(lease, until, &mut traced).await {
-            Ok(lease) => lease,
-            Err(problem) => return (Err(problem), sketch.not_built(traced)),
-        };
-        let Some(instance) = lease.instance() else { return (Err(inner.closed()), None) };
-        inner.counts.calls.fetch_add(1, Ordering::Relaxed);
-        let answer = instance.invoke(endpoint, invocation, Instant::now()).await;
-        inner.count(&answer);
-        let recording = sketch.called(instance, traced.fuel);
-        (answer, recording)
+        let inner = self.0.clone();
+        let answer = self.carry(async move { inner.invoke_recorded(invocation).await }).await;
+        answer.unwrap_or_else(|problem| (Err(problem), None))
     }
 
     /// Runs a recorded call again, with the recorded answers and without reaching for anything. Where the outcome had
@@ -281,6 +244,68 @@ impl Inner {
     /// Retires one idle instance that this pool can spare; says whether there was one.
     pub(crate) fn reclaim(&self) -> bool {
         self.desk.spare(self.options.min).is_some()
+    }
+
+    async fn prewarm(self: &Arc<Self>) -> Result<(), Problem> {
+        self.check_grants()?;
+        let until = after(Instant::now(), self.setting.limits.wall_time_ms);
+        while let Some(lease) = Lease::reserve(self, self.options.min) {
+            let lease = self.build(lease, until).await?;
+            drop(lease);
+        }
+        Ok(())
+    }
+
+    async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Result<InvocationReply, Problem> {
+        let Some(endpoint) = self.component.resolve(&invocation.endpoint) else {
+            return Ok(InvocationReply { documents: invocation.documents, fuel: 0 });
+        };
+        let now = Instant::now();
+        if invocation.context.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(self.deadline_problem());
+        }
+        let mut lease = self.lease(now, invocation.context.deadline).await?;
+        if !lease.is_filled() {
+            let until = self.wait_until(now, invocation.context.deadline);
+            lease = self.build(lease, until).await?;
+        }
+        let Some(instance) = lease.instance() else { return Err(self.closed()) };
+        self.counts.calls.fetch_add(1, Ordering::Relaxed);
+        let answer = instance.invoke(endpoint, invocation, Instant::now()).await;
+        self.count(&answer);
+        answer
+    }
+
+    async fn invoke_recorded(
+        self: &Arc<Self>,
+        invocation: Invocation,
+    ) -> (Result<InvocationReply, Problem>, Option<Recording>) {
+        let now = Instant::now();
+        let deadline = invocation.context.deadline;
+        let is_late = deadline.is_some_and(|deadline| deadline <= now);
+        let endpoint = self.component.resolve(&invocation.endpoint);
+        let (Some(endpoint), false, false) = (endpoint, is_late, self.component.manifest().stateful) else {
+            return (self.invoke(invocation).await, None);
+        };
+        let mut lease = match self.lease(now, deadline).await {
+            Ok(lease) => lease,
+            Err(problem) => return (Err(problem), None),
+        };
+        // What a warm instance remembers is in no journal.
+        lease.empty();
+        let sketch = Sketch::of(&invocation);
+        let mut traced = Traced { journal: Journal::record(), ..Traced::default() };
+        let until = self.wait_until(now, deadline);
+        let mut lease = match self.build_with(lease, until, &mut traced).await {
+            Ok(lease) => lease,
+            Err(problem) => return (Err(problem), sketch.not_built(traced)),
+        };
+        let Some(instance) = lease.instance() else { return (Err(self.closed()), None) };
+        self.counts.calls.fetch_add(1, Ordering::Relaxed);
+        let answer = instance.invoke(endpoint, invocation, Instant::now()).await;
+        self.count(&answer);
+        let recording = sketch.called(instance, traced.fuel);
+        (answer, recording)
     }
 
     /// A place among the pool's instances, with an idle one in it or empty.

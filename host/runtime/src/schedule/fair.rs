@@ -70,6 +70,11 @@ impl Lane {
         time.saturating_mul(USUAL_WEIGHT) / self.weight.max(1)
     }
 
+    /// Whether it is more than a slice behind.
+    fn is_owed(&self, floor: u64) -> bool {
+        self.clock.saturating_add(self.virtual_time(SLICE)) < floor
+    }
+
     fn is_idle(&self) -> bool {
         self.running == 0 && self.waiting.is_empty()
     }
@@ -105,7 +110,7 @@ impl Fair {
         let floor = self.floor;
         let lane = self.lanes.entry(id).or_default();
         lane.weight = u64::from(weight.max(1));
-        let (clock, owed) = (lane.clock, lane.clock.saturating_add(lane.virtual_time(SLICE)) < floor);
+        let (clock, owed) = (lane.clock, lane.is_owed(floor));
         let first = self.ready.first().is_none_or(|(other, _)| clock < *other);
         let beyond = self.running >= self.cores;
         if (!beyond && first) || (beyond && owed && self.running < 2 * self.cores) {
@@ -119,6 +124,11 @@ impl Fair {
         }
         lane.waiting.push_back(ticket);
         Entry::Wait
+    }
+
+    /// Whether this tenant has had less than its part.
+    pub(super) fn is_owed(&self, id: LaneId) -> bool {
+        self.lanes.get(&id).is_some_and(|lane| lane.is_owed(self.floor))
     }
 
     /// Keeps a grant for a ticket until it is picked up.

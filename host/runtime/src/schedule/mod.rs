@@ -11,6 +11,7 @@
 //!
 //! [`YIELD_FUEL`]: crate::instance::YIELD_FUEL
 
+mod carry;
 mod fair;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+pub(crate) use self::carry::{Carrier, ended};
 use self::fair::{Entry, Fair, LaneId, Nanos, SLICE, Ticket};
 use crate::share::TenantShare;
 
@@ -37,8 +39,6 @@ fn cores() -> usize {
 }
 
 /// How long one call may compute on a thread before it goes back to the queue, while no other tenant is to be served.
-/// The kernel lets a thread that mostly sleeps run at once, and one that has computed wait for its tick: so few threads
-/// compute for long, and the others are rested when a socket wakes them.
 const STINT: Duration = Duration::from_millis(20);
 
 /// The scheduler of a process. Cheap to clone.
@@ -83,6 +83,8 @@ struct Turn<'a> {
     share: &'a TenantShare,
     ticket: Ticket,
     place: Place,
+    /// time computed so far
+    computed: Nanos,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,7 +122,7 @@ impl Scheduler {
     ) -> Option<F::Output> {
         let mut future = pin!(future);
         let ticket = self.0.next_ticket.fetch_add(1, Ordering::Relaxed);
-        let mut turn = Turn { scheduler: self, share, ticket, place: Place::Outside };
+        let mut turn = Turn { scheduler: self, share, ticket, place: Place::Outside, computed: 0 };
         let mut timer: Option<Pin<Box<tokio::time::Sleep>>> = None;
         poll_fn(|cx| {
             if let Poll::Ready(output) = turn.poll(future.as_mut(), cx) {
@@ -184,20 +186,20 @@ impl Turn<'_> {
             return Poll::Pending;
         }
         let started = Instant::now();
-        let mut slice = started;
+        let mut clock = carry::Clock::start(started);
         loop {
             let polled = future.as_mut().poll(cx);
             let ended = Instant::now();
-            let time = u64::try_from((ended - slice).as_nanos()).unwrap_or(u64::MAX);
+            let time = clock.lap(ended);
             self.share.computed(time);
             if !self.scheduler.0.is_on {
                 return polled;
             }
+            self.computed = self.computed.saturating_add(time);
             // A guest that computed for so long most likely yielded and goes on; if it waits for something instead, one
             // poll too many tells.
             let again = polled.is_pending() && time >= SLICE / 50;
             if again && ended - started < STINT && self.goes_on(time) {
-                slice = ended;
                 continue;
             }
             self.exit(time, self.scheduler.now(ended), again.then_some(cx));
@@ -208,9 +210,19 @@ impl Turn<'_> {
     /// Whether the next slice may follow on this thread.
     fn goes_on(&self, time: Nanos) -> bool {
         let mut state = self.scheduler.0.state.lock();
-        let goes_on = self.place == Place::Inside && state.fair.go_on(self.lane(), time);
+        let may_stay = match self.place {
+            Place::Inside => !self.is_to_move(&state.fair),
+            Place::Beyond => state.fair.is_owed(self.lane()),
+            Place::Outside | Place::Waiting => false,
+        };
+        let goes_on = may_stay && state.fair.go_on(self.lane(), time);
         state.slices += u64::from(goes_on);
         goes_on
+    }
+
+    /// Whether it has turned out to be long, on a thread that serves, for a tenant that is owed nothing.
+    fn is_to_move(&self, fair: &Fair) -> bool {
+        self.computed >= SLICE && carry::is_serving() && !fair.is_owed(self.lane())
     }
 
     fn lane(&self) -> LaneId {
@@ -262,6 +274,9 @@ impl Turn<'_> {
         state.fair.end(self.lane(), time);
         self.place = Place::Outside;
         if let Some(cx) = again {
+            if self.is_to_move(&state.fair) {
+                carry::leave();
+            }
             match state.fair.ask_again(self.lane(), self.share.weight(), self.ticket) {
                 Entry::Wait => self.wait(&mut state, cx),
                 Entry::Run | Entry::RunBeyond => {

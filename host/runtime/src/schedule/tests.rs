@@ -124,3 +124,73 @@ async fn switched_off_it_lets_everybody_in() {
     assert_eq!(scheduler.within(&share(), later(), async { 1 }).await, Some(1));
     assert_eq!(scheduler.stats(), SchedulerStats::default());
 }
+
+/// Computes for so many slices, and says on which thread it ended.
+async fn compute(slices: u32) -> String {
+    for _ in 0..slices {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_nanos(SLICE) {
+            std::hint::spin_loop();
+        }
+        tokio::task::yield_now().await;
+    }
+    std::thread::current().name().unwrap_or_default().to_owned()
+}
+
+fn carried<T: Send + 'static>(
+    carrier: &Carrier,
+    work: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = Option<T>> {
+    let (scheduler, tenant) = (scheduler(2), share());
+    let work = async move { scheduler.within(&tenant, later(), work).await.unwrap() };
+    carrier.carry(Box::pin(work))
+}
+
+#[tokio::test]
+async fn long_calls_move_and_short_ones_stay() {
+    let carrier = Carrier::default();
+    let check = async |slices: u32, moves: bool| {
+        let thread = carried(&carrier, compute(slices)).await.unwrap();
+        assert_eq!(thread == "computing", moves, "{slices} slices ended on {thread:?}");
+    };
+    check(0, false).await;
+    check(10, true).await;
+}
+
+#[tokio::test]
+async fn a_moved_call_is_stopped_by_its_drop_and_its_panic_is_the_callers() {
+    struct Told(Arc<AtomicUsize>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let carrier = Arc::new(Carrier::default());
+    let (started, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let endless = {
+        let (started, told) = (started.clone(), Told(dropped.clone()));
+        async move {
+            let _told = told;
+            loop {
+                if compute(1).await == "computing" {
+                    started.store(1, Ordering::SeqCst);
+                }
+            }
+        }
+    };
+    let mut tasks = JoinSet::new();
+    let on = carrier.clone();
+    tasks.spawn(async move { carried::<()>(&on, endless).await });
+    wait_for(|| started.load(Ordering::SeqCst) == 1).await;
+    tasks.shutdown().await;
+    wait_for(|| dropped.load(Ordering::SeqCst) == 1).await;
+
+    tasks.spawn(async move {
+        let failing = async {
+            compute(10).await;
+            panic!("the engine asserted");
+        };
+        carried::<()>(&carrier, failing).await
+    });
+    assert!(tasks.join_next().await.unwrap().unwrap_err().is_panic());
+}
