@@ -4,6 +4,7 @@
 //! and the Python environment are made once and kept in the target folder (see `lockgate-testkit`).
 #![cfg(test)]
 
+mod batching;
 mod capabilities;
 mod clients;
 mod command_line;

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lockgate_domain::document::DocumentListBuilder;
-use lockgate_domain::request::Headers;
 use lockgate_domain::spec::{InstanceMode, PoolSpec};
 use lockgate_domain::{EndpointName, FuelBudget, Limits, Parameters, RequestContext, RequestId, TenantName};
 use lockgate_node::{Capsule, CapsuleSetting, Node, NodeOptions, seal};
@@ -164,13 +163,11 @@ fn invocation(endpoint: &str, url: &str) -> Invocation {
         documents: builder.finish().unwrap(),
         parameters: Parameters::new(parameters.as_object().unwrap().clone()),
         inputs: Arc::default(),
-        context: RequestContext {
-            id: RequestId::accept("r1"),
-            tenant: TenantName::local(),
-            headers: Headers::default(),
-            deadline: None,
-            fuel: FuelBudget::new(100_000_000_000),
-        },
+        context: RequestContext::new(
+            RequestId::accept("r1"),
+            TenantName::local(),
+            FuelBudget::new(100_000_000_000),
+        ),
         emit: None,
     }
 }

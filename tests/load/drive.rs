@@ -92,6 +92,15 @@ pub(crate) async fn once(address: SocketAddr, request: &[u8]) -> u16 {
     exchange(&mut stream, request, &mut Vec::new()).await.expect("the server answers")
 }
 
+/// Sends it once over a connection of its own; gives the body of a good answer.
+pub(crate) async fn try_once(address: SocketAddr, request: &[u8]) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let mut buffer = Vec::new();
+    let status = exchange(&mut stream, request, &mut buffer).await?;
+    let body = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    (status == 200).then(|| buffer.split_off(body))
+}
+
 async fn until(over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -116,12 +125,18 @@ pub(crate) async fn paced(
     for _ in 0..connections {
         tasks.spawn(connection(address, request.to_vec(), start + span, pause));
     }
-    let latencies: Vec<Duration> = tasks.join_all().await.into_iter().flatten().collect();
-    let elapsed = start.elapsed().as_secs_f64();
-    let mut micros: Vec<f64> = latencies.iter().map(|latency| latency.as_secs_f64() * 1e6).collect();
-    micros.sort_by(f64::total_cmp);
-    let at = |share: f64| micros.get((micros.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
-    Rate { per_second: micros.len() as f64 / elapsed, p50_us: at(0.5), p99_us: at(0.99) }
+    let latencies = tasks.join_all().await.into_iter().flatten().collect();
+    Rate::of(latencies, start.elapsed())
+}
+
+impl Rate {
+    /// What these answers, which came in so much time, amount to.
+    pub(crate) fn of(latencies: Vec<Duration>, elapsed: Duration) -> Self {
+        let mut micros: Vec<f64> = latencies.iter().map(|latency| latency.as_secs_f64() * 1e6).collect();
+        micros.sort_by(f64::total_cmp);
+        let at = |share: f64| micros.get((micros.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
+        Self { per_second: micros.len() as f64 / elapsed.as_secs_f64(), p50_us: at(0.5), p99_us: at(0.99) }
+    }
 }
 
 async fn connection(address: SocketAddr, request: Vec<u8>, until: Instant, pause: Duration) -> Vec<Duration> {

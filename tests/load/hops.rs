@@ -16,13 +16,8 @@ const SECTION: &str = "hop (one call of one executor, same process)";
 
 /// Circumstances of a request that nobody limits.
 pub(crate) fn context() -> RequestContext {
-    RequestContext {
-        id: RequestId::accept("bench"),
-        tenant: TenantName::local(),
-        headers: Default::default(),
-        deadline: None,
-        fuel: FuelBudget::new(FlowSpec::DEFAULT_FUEL),
-    }
+    let fuel = FuelBudget::new(FlowSpec::DEFAULT_FUEL);
+    RequestContext::new(RequestId::accept("bench"), TenantName::local(), fuel)
 }
 
 /// A pool of the benchmark guest.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::routing::post;
 use axum::{Json, Router};
+use lockgate_domain::FlowSpec;
 use lockgate_domain::spec::InstanceMode;
 use lockgate_node::{FlowSource, GatewayOptions, Node, NodeOptions, Serving};
 use serde::{Deserialize, Serialize};
@@ -87,7 +88,11 @@ fn compare(what: &str, servers: &[(&str, SocketAddr)], rates: &[Vec<Rate>]) -> V
 
 /// A node that serves a chain of the benchmark guest on a port of its own.
 pub(crate) async fn gateway(wasm: &Path, stages: usize, mode: InstanceMode) -> Serving {
-    let spec = flows::spec(stages, mode);
+    serve(wasm, flows::spec(stages, mode)).await
+}
+
+/// A node that serves a flow of the benchmark guest on a port of its own.
+pub(crate) async fn serve(wasm: &Path, spec: FlowSpec) -> Serving {
     let components: BTreeMap<_, _> =
         spec.stages.iter().map(|stage| (stage.name.clone(), wasm.to_owned())).collect();
     let options = GatewayOptions::from_spec(&spec.gateway);
@@ -97,7 +102,8 @@ pub(crate) async fn gateway(wasm: &Path, stages: usize, mode: InstanceMode) -> S
     node.serve(listener, options).expect("a gateway")
 }
 
-fn body(count: usize) -> String {
+/// A request of so many short texts, to be reversed.
+pub(crate) fn body(count: usize) -> String {
     let document = |index: usize| json!({ "id": format!("document-{index}"), "text": format!("{index:04} the quick brown fox jumps over the lazy dog") });
     json!({ "data": (0..count).map(document).collect::<Vec<_>>(), "execEndpoint": "/reverse" }).to_string()
 }

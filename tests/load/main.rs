@@ -4,6 +4,7 @@
 //! how to read the table. Nothing here is a test: a missed target is printed, not failed.
 #![expect(clippy::expect_used, reason = "a benchmark stops at the first surprise")]
 
+mod batching;
 mod drive;
 mod fairness;
 mod flows;
@@ -11,6 +12,8 @@ mod grpc;
 mod hops;
 mod hosting;
 mod http;
+mod http2;
+mod jina;
 mod measure;
 mod native;
 mod start;
@@ -25,11 +28,19 @@ use serde_json::json;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let wanted: Vec<String> =
-        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let (flags, wanted): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with('-'));
+    let has = |flag: &str| flags.iter().any(|given| given == flag);
     let wants = |section: &str| wanted.is_empty() || wanted.iter().any(|name| name == section);
     let scratch = tempfile::tempdir().expect("a scratch folder");
     let wasm = guest(scratch.path().join("bench.wasm"));
+    if has("--jina") {
+        // The other side needs Python and a minute for each flow, so it is asked for by name.
+        return match jina::rows(&wasm, &wanted) {
+            Ok(rows) => report(&rows, "bench-jina.json", has("--json")),
+            Err(why) => fail(&why),
+        };
+    }
     let bytes = std::fs::read(&wasm).expect("the guest that was built");
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let mut rows = Vec::new();
@@ -51,6 +62,9 @@ fn main() -> ExitCode {
     if wants("grpc") {
         rows.extend(grpc::rows(&tokio, &wasm));
     }
+    if wants("batching") {
+        rows.extend(batching::rows(&tokio, &wasm));
+    }
     if wants("start") {
         rows.extend(start::rows(&tokio, &bytes, scratch.path()));
     }
@@ -59,25 +73,33 @@ fn main() -> ExitCode {
         let picture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/fairness.svg");
         rows.extend(fairness::rows(&fairness::threads(), &bytes, &picture));
     }
-    report(&rows)
+    report(&rows, "bench.json", has("--json"))
 }
 
+/// The table on standard output, or the same as JSON; everything else goes beside it.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark's output is its purpose")]
-fn report(rows: &[measure::Row]) -> ExitCode {
-    println!("{}", measure::table(rows));
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = root.join("target/bench.json");
+fn report(rows: &[measure::Row], file: &str, as_json: bool) -> ExitCode {
     let json = json!({ "rows": rows.iter().map(measure::Row::json).collect::<Vec<_>>() });
-    match std::fs::write(&path, format!("{json:#}\n")) {
+    let json = format!("{json:#}\n");
+    if as_json {
+        print!("{json}");
+    } else {
+        println!("{}", measure::table(rows));
+    }
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target").join(file);
+    match std::fs::write(&path, json) {
         Ok(()) => {
-            println!("written to target/bench.json");
+            eprintln!("written to target/{file}");
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("error: cannot write {}: {error}", path.display());
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&format!("cannot write {}: {error}", path.display())),
     }
+}
+
+#[expect(clippy::print_stderr, reason = "a benchmark's output is its purpose")]
+fn fail(why: &str) -> ExitCode {
+    eprintln!("error: {why}");
+    ExitCode::FAILURE
 }
 
 /// Builds the benchmarks' guest with the real command.

@@ -7,6 +7,7 @@ pub mod capability;
 pub mod condition;
 pub mod document;
 pub mod error;
+pub mod explain;
 pub mod fuel;
 pub mod hosting;
 pub mod ids;
@@ -24,6 +25,7 @@ pub use crate::capability::{
 pub use crate::condition::Condition;
 pub use crate::document::DocumentList;
 pub use crate::error::{ErrorCode, ErrorSource, GrpcCode, LimitKind, Problem};
+pub use crate::explain::{BatchExplanation, Explanations, FlushReason};
 pub use crate::fuel::FuelBudget;
 pub use crate::ids::{
     ComponentDigest, EndpointName, ExecutorName, FlowName, KeyId, RequestId, SecretName, SigningKeyName,

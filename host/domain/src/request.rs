@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
+use crate::explain::Explanations;
 use crate::fuel::FuelBudget;
 use crate::ids::{ExecutorName, RequestId, TenantName};
 
@@ -21,7 +22,19 @@ pub struct RequestContext {
     pub deadline: Option<Instant>,
     /// what all stages together may burn
     pub fuel: FuelBudget,
+    /// where stages say what they did with it; none unless the caller asked
+    pub explanations: Option<Explanations>,
 }
+
+impl RequestContext {
+    /// Circumstances without metadata, deadline or curiosity.
+    pub fn new(id: RequestId, tenant: TenantName, fuel: FuelBudget) -> Self {
+        Self { id, tenant, headers: Headers::default(), deadline: None, fuel, explanations: None }
+    }
+}
+
+/// The header by which a caller stays with a revision.
+pub const STICKY: &str = "lockgate-sticky";
 
 /// Request metadata that guests may read. Names are lower-case.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +66,8 @@ static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 impl Parameters {
     /// The key under which executors' results travel; never shown to executors as a parameter.
     pub const RESULTS: &'static str = "__results__";
+    /// The key under which callers who asked read what the host did; never shown to executors as a parameter.
+    pub const EXPLAIN: &'static str = "__explain__";
 
     /// Wraps an object.
     pub fn new(map: Map<String, Value>) -> Self {
@@ -79,15 +94,15 @@ impl Parameters {
     #[must_use]
     pub fn scoped(&self, executor: &ExecutorName) -> Self {
         let Some(map) = &self.0 else { return self.clone() };
-        let is_special = |key: &str| key == Self::RESULTS || key == executor.as_str() || key.contains("__");
+        let is_special = |key: &str| key == executor.as_str() || key.contains("__");
+        let is_reserved = |key: &str| key == Self::RESULTS || key == Self::EXPLAIN;
         if !map.keys().any(|key| is_special(key)) {
             return self.clone();
         }
         let mut scoped = Map::new();
         for (key, value) in map.iter() {
             let is_own = key == executor.as_str() && value.is_object();
-            if key != Self::RESULTS && !is_own && key.split_once("__").is_none_or(|(head, _)| head.is_empty())
-            {
+            if !is_reserved(key) && !is_own && key.split_once("__").is_none_or(|(head, _)| head.is_empty()) {
                 scoped.insert(key.clone(), value.clone());
             }
         }
@@ -123,5 +138,6 @@ mod tests {
         check(json!({"k": 1, "enc__k": 2, "other__k": 3}), json!({"k": 2}));
         check(json!({"k": 1, "enc": {"k": 4, "m": 5}, "__results__": {}}), json!({"k": 4, "m": 5}));
         check(json!({"enc": 3}), json!({"enc": 3}));
+        check(json!({"__explain__": {}, "__own": 1}), json!({"__own": 1}));
     }
 }

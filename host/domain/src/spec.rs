@@ -56,6 +56,8 @@ pub struct StageSpec {
     pub retries: u32,
     /// Whether several `needs` are merged by document id (Jina's reduce) or concatenated.
     pub reduce: bool,
+    /// Which endpoints gather requests into common calls, and how.
+    pub batching: BTreeMap<EndpointName, BatchingSpec>,
     /// `uses_requests`: which endpoint of the component answers to an endpoint that callers name.
     pub requests: BTreeMap<EndpointName, EndpointName>,
     /// `uses_metas`: what it is called and what it is good for, in the place of what its component says.
@@ -95,6 +97,38 @@ impl StageSpec {
             reduce: true,
             requests: BTreeMap::new(),
             metas: StageMetas::default(),
+            batching: BTreeMap::new(),
+        }
+    }
+}
+
+/// How requests to one endpoint of a stage are gathered into common calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchingSpec {
+    /// Documents that are enough to call the executor.
+    pub preferred_documents: u32,
+    /// Bytes that are enough; none if bytes do not matter.
+    pub preferred_bytes: Option<u64>,
+    /// Milliseconds that a request waits for others.
+    pub timeout_ms: u64,
+    /// Whether all that waited becomes one call, or calls of at most `preferred_documents`.
+    pub flush_all: bool,
+    /// Requests that may wait at once; one more is refused.
+    pub max_waiting: u32,
+    /// Whether the requests of a batch that failed run again, each on its own.
+    pub isolate_failures: bool,
+}
+
+impl Default for BatchingSpec {
+    /// Sizes and times are Jina's.
+    fn default() -> Self {
+        Self {
+            preferred_documents: 4,
+            preferred_bytes: None,
+            timeout_ms: 10_000,
+            flush_all: false,
+            max_waiting: 1024,
+            isolate_failures: false,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! [`client::ExecutorClient`], so this crate needs no wasm and its tests run on scripts.
 
 mod adapted;
+pub mod batching;
 pub mod client;
 pub mod engine;
 mod graph;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use lockgate_domain::{ErrorCode, ExecutorName, FlowName, FlowSpec, Limits, Problem, StageSpec};
 
 use crate::adapted;
+use crate::batching::Batcher;
 use crate::client::ExecutorClient;
 use crate::graph;
 use crate::pass::PassingExecutor;
@@ -37,6 +38,8 @@ pub struct StagePlan {
     pub name: ExecutorName,
     /// What is called.
     pub client: Arc<dyn ExecutorClient>,
+    /// The same, if it is a batcher.
+    pub batcher: Option<Arc<Batcher>>,
     /// Where its documents come from, in the order of `needs`; at least one.
     pub sources: Vec<Source>,
     /// Whether several sources are merged by document id or concatenated.
@@ -76,7 +79,11 @@ impl ExecutionPlan {
         });
         for stage in &spec.stages {
             match clients.get(&stage.name) {
-                Some(client) => faults.extend(adapted::unknown_endpoints(&client.manifest(), stage)),
+                Some(client) => {
+                    let manifest = client.manifest();
+                    faults.extend(adapted::unknown_endpoints(&manifest, stage));
+                    faults.extend(Batcher::unknown_endpoints(&manifest, stage));
+                }
                 None if stage.is_passing() => {}
                 None => faults.push(format!("executor `{}` has no component", stage.name)),
             }
@@ -174,6 +181,16 @@ impl ExecutionPlan {
         }
     }
 
+    /// The batchers of its stages.
+    pub fn batchers(&self) -> impl Iterator<Item = &Arc<Batcher>> {
+        self.stages.iter().filter_map(|stage| stage.batcher.as_ref())
+    }
+
+    /// Lets no request wait for others any more: the host is on its way out, or another plan is in.
+    pub fn drain(&self) {
+        self.batchers().for_each(|batcher| batcher.drain());
+    }
+
     /// The graph as a Mermaid flowchart, for people.
     pub fn to_mermaid(&self) -> String {
         mermaid::render(self)
@@ -201,9 +218,11 @@ impl StagePlan {
         if sources.is_empty() {
             sources.push(Source::Gateway);
         }
+        let batcher = Batcher::new(spec, &client);
         Self {
             name: spec.name.clone(),
-            client,
+            client: batcher.clone().map_or(client, |batcher| batcher),
+            batcher,
             sources,
             reduce: spec.reduce,
             timeout: spec.timeout_ms.map(Duration::from_millis),

@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use lockgate_domain::{ErrorCode, LimitKind, Problem};
+use lockgate_domain::{ErrorCode, ExecutorName, LimitKind, Problem};
 
 use crate::client::{ExecutorCall, ExecutorReply};
 use crate::plan::StagePlan;
@@ -54,10 +54,7 @@ pub(crate) fn now() -> Instant {
 
 async fn attempt(stage: &StagePlan, mut call: ExecutorCall) -> Result<ExecutorReply, Problem> {
     if call.context.fuel.left() == 0 {
-        let total = call.context.fuel.total();
-        let message = format!("the request's fuel of {total} was used up before executor `{}`", stage.name);
-        return Err(Problem::limit(LimitKind::FlowFuel, total, message)
-            .with_hint("raise `fuel` of the flow, or let its executors do less"));
+        return Err(out_of_fuel(&stage.name, call.context.fuel.total()));
     }
     let requested = call.context.deadline;
     let own = stage.timeout.and_then(|timeout| now().checked_add(timeout));
@@ -96,6 +93,13 @@ async fn before<F: Future + Unpin>(deadline: Instant, mut future: F) -> Option<F
         timer.as_mut().poll(context).map(|()| None)
     })
     .await
+}
+
+/// A request that has no fuel left for this executor.
+pub(crate) fn out_of_fuel(stage: &ExecutorName, total: u64) -> Problem {
+    let message = format!("the request's fuel of {total} was used up before executor `{stage}`");
+    Problem::limit(LimitKind::FlowFuel, total, message)
+        .with_hint("raise `fuel` of the flow, or let its executors do less")
 }
 
 fn request_late(stage: &StagePlan) -> Problem {

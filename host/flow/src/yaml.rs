@@ -6,6 +6,7 @@
 //! executed or fetched, nor included unless the caller reads files for it. `uses` is kept as written: what it is relative
 //! to is the caller's knowledge.
 
+mod batching;
 mod capabilities;
 mod deployment;
 mod errors;

@@ -21,6 +21,8 @@ pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeou
 pub(crate) const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-request-timeout-ms");
 /// Seconds that an HTTP caller waits.
 pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
+/// Asks to be told what the host did with the request.
+pub(crate) const EXPLAIN: HeaderName = HeaderName::from_static("lockgate-explain");
 /// The caller's id of the request, in both directions.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -33,6 +35,8 @@ pub(crate) struct Circumstances {
     pub(crate) deadline: Option<Instant>,
     /// When the request came.
     pub(crate) arrival: Arrival,
+    /// Whether the caller wants to know how its request was batched.
+    pub(crate) explain: bool,
 }
 
 /// One moment on both clocks: one to measure with, one to show.
@@ -50,6 +54,7 @@ impl Circumstances {
             headers: metadata(headers),
             deadline: wait.and_then(|wait| arrival.instant.checked_add(wait)),
             arrival,
+            explain: wants_explanation(headers)?,
         })
     }
 
@@ -72,6 +77,15 @@ impl Arrival {
             None => self.system.checked_sub(self.instant.saturating_duration_since(instant)),
         };
         shown.unwrap_or(self.system)
+    }
+}
+
+fn wants_explanation(headers: &HeaderMap) -> Result<bool, Problem> {
+    match headers.get(&EXPLAIN) {
+        None => Ok(false),
+        Some(value) if value == "batch" => Ok(true),
+        Some(_) => Err(Problem::new(ErrorCode::InvalidRequest, format!("header {EXPLAIN} is not `batch`"))
+            .with_hint("leave it out, or write `batch` to read how the request was batched")),
     }
 }
 

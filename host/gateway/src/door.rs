@@ -25,6 +25,10 @@ pub trait Door: Send + Sync {
 
     /// Whether new traffic is wanted, and if not, why.
     fn readiness(&self) -> Result<(), Problem>;
+
+    /// The gateway drains: no request waits for others to come any more. Without flows that batch there is nothing to
+    /// do.
+    fn drain(&self) {}
 }
 
 /// A caller that was let in, and the flow that it means.
@@ -193,6 +197,10 @@ impl Door for OpenDoor {
 
     fn readiness(&self) -> Result<(), Problem> {
         self.routes.resolve().map(|_| ())
+    }
+
+    fn drain(&self) {
+        self.routes.flows().iter().for_each(|flow| flow.drain());
     }
 }
 

@@ -52,6 +52,7 @@ pub(crate) async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: Canc
     }
     drop(acceptor.listener);
     gate.drain.cancel();
+    gate.door.drain();
     drain(acceptor.connections, gate.options.drain_timeout).await
 }
 

@@ -49,6 +49,16 @@ impl ServedFlow {
         &self.name
     }
 
+    /// What runs.
+    pub fn plan(&self) -> &ExecutionPlan {
+        &self.plan
+    }
+
+    /// Lets none of its requests wait for others any more.
+    pub fn drain(&self) {
+        self.plan.drain();
+    }
+
     /// What its executors say about themselves now, in the order of the plan.
     pub(crate) fn manifests(&self) -> impl Iterator<Item = Arc<Manifest>> {
         self.plan.stages().iter().map(|stage| stage.client.manifest())
@@ -109,20 +119,34 @@ impl Routes {
     /// Serves this flow from the next request on, in the place of one of the same name.
     pub fn publish(&self, flow: ServedFlow) {
         let flow = Arc::new(flow);
-        self.0.rcu(|table| {
+        let before = self.0.rcu(|table| {
             let mut table = Table::clone(table);
             table.insert(flow.name.clone(), flow.clone());
             table
         });
+        Self::leave(&before, &flow.name);
     }
 
     /// Serves it no longer; requests that have it finish.
     pub fn withdraw(&self, name: &FlowName) {
-        self.0.rcu(|table| {
+        let before = self.0.rcu(|table| {
             let mut table = Table::clone(table);
             table.remove(name);
             table
         });
+        Self::leave(&before, name);
+    }
+
+    /// Nobody comes any more for whom a request of this flow could wait.
+    fn leave(before: &Table, name: &FlowName) {
+        if let Some(flow) = before.get(name) {
+            flow.drain();
+        }
+    }
+
+    /// All flows that are served.
+    pub fn flows(&self) -> Vec<Arc<ServedFlow>> {
+        self.0.load().values().cloned().collect()
     }
 
     /// The flow of this name.

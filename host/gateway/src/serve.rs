@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use lockgate_domain::{
-    DocumentList, EndpointName, ErrorCode, ErrorSource, FuelBudget, Parameters, Problem, RequestContext,
-    RequestId,
+    DocumentList, EndpointName, ErrorCode, ErrorSource, Explanations, FuelBudget, Parameters, Problem,
+    RequestContext, RequestId,
 };
 use lockgate_flow::client::EmitSender;
 use lockgate_flow::engine::{FlowEngine, FlowReply, FlowRequest};
@@ -139,6 +139,7 @@ impl Prepared {
             headers: circumstances.headers,
             deadline: Some(deadline),
             fuel: FuelBudget::new(flow.fuel),
+            explanations: circumstances.explain.then(Explanations::default),
         };
         let label = Label { id, endpoint: endpoint.clone(), dialect: request.dialect };
         let request = FlowRequest {
@@ -162,6 +163,7 @@ impl Prepared {
         let Self { flow, mut request, arrival, guard, label } = self;
         let Label { id, endpoint, dialect } = label;
         let parameters = request.parameters.clone();
+        let explanations = request.context.explanations.clone();
         request.emit = emit;
         let reply = FlowEngine::run(&flow.plan, request).await;
         tracing::debug!(
@@ -181,13 +183,22 @@ impl Prepared {
             routes: routes(arrival, &reply),
             id,
             endpoint: Some(endpoint),
-            parameters,
+            parameters: explained(parameters, explanations),
             failure: reply.failure,
             documents: reply.documents,
             dialect,
             guard,
         })
     }
+}
+
+/// The request's parameters, as answers carry them, and what the host did with the request if the caller asked. Clients
+/// of every protocol read parameters, and Jina's take any key in them.
+fn explained(parameters: Parameters, explanations: Option<Explanations>) -> Parameters {
+    let Some(explanations) = explanations else { return parameters };
+    let mut map = parameters.map().clone();
+    map.insert(Parameters::EXPLAIN.to_owned(), explanations.json());
+    Parameters::new(map)
 }
 
 /// Whether the door refused this message and might let the next one of the same stream in.

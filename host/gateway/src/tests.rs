@@ -1,5 +1,6 @@
 //! A gateway on a real socket, in front of a scripted executor. Everything waits on conditions; nothing sleeps.
 
+mod batching;
 mod drain;
 mod grpc;
 mod hostile;
@@ -214,7 +215,12 @@ impl Host {
 }
 
 fn flow(name: &str, client: Arc<dyn ExecutorClient>) -> ServedFlow {
-    let stage = StageSpec::new("script".parse().unwrap(), "");
+    flow_with(name, client, |_| {})
+}
+
+fn flow_with(name: &str, client: Arc<dyn ExecutorClient>, change: impl FnOnce(&mut StageSpec)) -> ServedFlow {
+    let mut stage = StageSpec::new("script".parse().unwrap(), "");
+    change(&mut stage);
     let spec = FlowSpec {
         name: name.parse().unwrap(),
         stages: vec![stage],

@@ -188,13 +188,7 @@ mod tests {
             documents: DocumentList::default(),
             parameters: Parameters::default(),
             inputs: Vec::new().into(),
-            context: RequestContext {
-                id: RequestId::fresh(),
-                tenant: TenantName::local(),
-                headers: Default::default(),
-                deadline: None,
-                fuel: FuelBudget::new(1),
-            },
+            context: RequestContext::new(RequestId::fresh(), TenantName::local(), FuelBudget::new(1)),
             emit: None,
         }
     }

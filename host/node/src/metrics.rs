@@ -6,22 +6,44 @@
 
 use std::sync::Arc;
 
+use lockgate_domain::FlushReason;
+use lockgate_flow::batching::Batcher;
+use lockgate_gateway::Routes;
 use lockgate_runtime::{GuestMetric, InstancePool, MetricKind};
 use lockgate_telemetry::inventory::{
-    BUILT, CALLS, EXPIRED, FUEL, GUEST_COUNTER, GUEST_DROPPED, GUEST_ERRORS, GUEST_GAUGE, GUEST_OBSERVATIONS,
-    GUEST_OBSERVED, INSTANCES, INSTANCES_IDLE, RECYCLED, SHED, TRAPS, WAITING,
+    BATCH_RERUNS, BATCH_WAITING, BATCHED_DOCUMENTS, BATCHED_REQUESTS, BATCHES, BUILT, CALLS, EXPIRED, FUEL,
+    GUEST_COUNTER, GUEST_DROPPED, GUEST_ERRORS, GUEST_GAUGE, GUEST_OBSERVATIONS, GUEST_OBSERVED, INSTANCES,
+    INSTANCES_IDLE, RECYCLED, SHED, TRAPS, WAITING,
 };
 use lockgate_telemetry::page::Page;
 
 use crate::serving::{PoolBook, alive};
 
-/// Reads all pools that exist, each time it is asked.
-pub(crate) fn source(pools: PoolBook) -> Arc<dyn Fn(&mut Page) + Send + Sync> {
+/// Reads all pools that exist and the batchers of what is served, each time it is asked.
+pub(crate) fn source(pools: PoolBook, routes: Routes) -> Arc<dyn Fn(&mut Page) + Send + Sync> {
     Arc::new(move |page| {
         for executor in alive(&pools) {
             add(page, executor.pool());
         }
+        for flow in routes.flows() {
+            flow.plan().batchers().for_each(|batcher| add_batches(page, batcher));
+        }
     })
+}
+
+fn add_batches(page: &mut Page, batcher: &Batcher) {
+    let (executor, stats) = (batcher.stage().as_str(), batcher.stats());
+    for (reason, count) in FlushReason::ALL.iter().zip(stats.batches) {
+        page.add(&BATCHES, &[executor, reason.as_str()], count as f64);
+    }
+    for (metric, value) in [
+        (BATCHED_REQUESTS, stats.requests),
+        (BATCHED_DOCUMENTS, stats.documents),
+        (BATCH_RERUNS, stats.alone),
+        (BATCH_WAITING, stats.waiting.into()),
+    ] {
+        page.add(&metric, &[executor], value as f64);
+    }
 }
 
 fn add(page: &mut Page, pool: &InstancePool) {

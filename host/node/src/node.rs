@@ -98,7 +98,7 @@ impl Node {
     /// Serves what is deployed on this socket, until the handle ends it.
     pub fn serve(&self, listener: TcpListener, options: GatewayOptions) -> io::Result<Serving> {
         let address = listener.local_addr()?;
-        let metrics = metrics::source(self.0.pools.clone());
+        let metrics = metrics::source(self.0.pools.clone(), self.0.routes.clone());
         let door = Arc::new(OpenDoor::new(self.0.routes.clone()));
         let gateway = Gateway::new(options, door).with_metrics(metrics);
         Ok(Serving::start(gateway, listener, address, self.0.pools.clone()))

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockgate_domain::document::DocumentListBuilder;
-use lockgate_domain::request::Headers;
 use lockgate_domain::spec::{InstanceMode, PoolOptions};
 use lockgate_domain::{
     DocumentList, EndpointName, FuelBudget, Limits, Parameters, RequestContext, RequestId, TenantName,
@@ -85,11 +84,8 @@ async fn measure(
     per_batch: u32,
 ) -> Result<Duration, Failure> {
     let context = RequestContext {
-        id: RequestId::fresh(),
-        tenant: TenantName::local(),
-        headers: Headers::default(),
         deadline: Some(Instant::now() + Duration::from_secs(600)),
-        fuel: FuelBudget::new(u64::MAX / 2),
+        ..RequestContext::new(RequestId::fresh(), TenantName::local(), FuelBudget::new(u64::MAX / 2))
     };
     let mut times = Vec::with_capacity(BATCHES);
     for _ in 0..BATCHES {

@@ -152,11 +152,8 @@ impl Recording {
             parameters: self.parameters.clone(),
             inputs: self.inputs.clone(),
             context: RequestContext {
-                id: self.request.clone(),
-                tenant: TenantName::local(),
                 headers: self.headers.clone(),
-                deadline: None,
-                fuel,
+                ..RequestContext::new(self.request.clone(), TenantName::local(), fuel)
             },
             emit: None,
         }

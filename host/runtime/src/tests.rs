@@ -14,7 +14,6 @@ mod usage;
 use std::sync::{Arc, LazyLock};
 
 use lockgate_domain::document::DocumentListBuilder;
-use lockgate_domain::request::Headers;
 use lockgate_domain::spec::{InstanceMode, PoolOptions};
 use lockgate_domain::{
     DocumentList, EndpointName, FuelBudget, Limits, Parameters, Problem, RequestContext, RequestId,
@@ -66,13 +65,7 @@ fn documents(count: u32) -> DocumentList {
 }
 
 fn context() -> RequestContext {
-    RequestContext {
-        id: RequestId::accept("r1"),
-        tenant: TenantName::local(),
-        headers: Headers::default(),
-        deadline: None,
-        fuel: FuelBudget::new(100_000_000_000),
-    }
+    RequestContext::new(RequestId::accept("r1"), TenantName::local(), FuelBudget::new(100_000_000_000))
 }
 
 fn invocation() -> Invocation {

@@ -47,6 +47,8 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 const NONE: &[&str] = &[];
 const EXECUTOR: &[&str] = &["executor"];
 const GUEST: &[&str] = &["executor", "name"];
+const BATCH: &[&str] = &["executor", "reason"];
+const TENANT_BATCH: &[&str] = &["tenant", "executor", "reason"];
 const CODE: &[&str] = &["code"];
 const TENANT: &[&str] = &["tenant"];
 const TENANT_EXECUTOR: &[&str] = &["tenant", "executor"];
@@ -126,6 +128,30 @@ pub const GUEST_DROPPED: Metric = counter(
     EXECUTOR,
     "Records of guests that were dropped for their name, value or number.",
 );
+/// A batcher: batches.
+pub const BATCHES: Metric = counter(
+    "lockgate_batches_total",
+    BATCH,
+    "Batches that were sent to an executor, by why they waited no longer.",
+);
+/// A batcher: requests.
+pub const BATCHED_REQUESTS: Metric =
+    counter("lockgate_batched_requests_total", EXECUTOR, "Requests in these batches.");
+/// A batcher: documents.
+pub const BATCHED_DOCUMENTS: Metric = counter(
+    "lockgate_batched_documents_total",
+    EXECUTOR,
+    "Documents in these batches; over the number of batches it is how large they are.",
+);
+/// A batcher: requests that had to run alone.
+pub const BATCH_RERUNS: Metric = counter(
+    "lockgate_batch_reruns_total",
+    EXECUTOR,
+    "Requests that ran again on their own because their batch failed.",
+);
+/// A batcher: the queue.
+pub const BATCH_WAITING: Metric =
+    gauge("lockgate_batch_waiting", EXECUTOR, "Requests that wait for others to share a call with.");
 /// The control API: requests worked on.
 pub const CONTROL_REQUESTS_IN_FLIGHT: Metric =
     gauge("lockgate_control_requests_in_flight", NONE, "Requests that the control API works on.");
@@ -216,6 +242,18 @@ pub const TENANT_WAITING: Metric = gauge(
     TENANT_EXECUTOR,
     "Calls of the tenant's executor that wait for an instance.",
 );
+/// A tenant's batchers: batches.
+pub const TENANT_BATCHES: Metric = counter(
+    "lockgate_tenant_batches_total",
+    TENANT_BATCH,
+    "Batches of stages of the tenant's flows, by why they waited no longer.",
+);
+/// A tenant's batchers: requests.
+pub const TENANT_BATCHED_REQUESTS: Metric =
+    counter("lockgate_tenant_batched_requests_total", TENANT_EXECUTOR, "Requests in these batches.");
+/// A tenant's batchers: documents.
+pub const TENANT_BATCHED_DOCUMENTS: Metric =
+    counter("lockgate_tenant_batched_documents_total", TENANT_EXECUTOR, "Documents in these batches.");
 
 /// All metrics, in the order of the page and of the reference.
 pub const METRICS: &[Metric] = &[
@@ -239,6 +277,11 @@ pub const METRICS: &[Metric] = &[
     GUEST_OBSERVED,
     GUEST_OBSERVATIONS,
     GUEST_DROPPED,
+    BATCHES,
+    BATCHED_REQUESTS,
+    BATCHED_DOCUMENTS,
+    BATCH_RERUNS,
+    BATCH_WAITING,
     CONTROL_REQUESTS_IN_FLIGHT,
     CONTROL_REFUSED,
     UPLOADS_IN_FLIGHT,
@@ -260,6 +303,9 @@ pub const METRICS: &[Metric] = &[
     TENANT_FUEL,
     TENANT_INSTANCES,
     TENANT_WAITING,
+    TENANT_BATCHES,
+    TENANT_BATCHED_REQUESTS,
+    TENANT_BATCHED_DOCUMENTS,
 ];
 
 #[cfg(test)]

@@ -12,6 +12,11 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
     String::from_utf8_lossy(&output.stdout).trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// Kills every process of a group; one that is gone already is no matter.
+pub fn kill_group(group: u32) {
+    Command::new("sh").args(["-c", &format!("kill -KILL -- -{group} 2>/dev/null")]).status().ok();
+}
+
 /// Sends a signal by name, such as `TERM`.
 pub fn signal(pid: u32, name: &str) {
     let status = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status();

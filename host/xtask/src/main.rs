@@ -22,7 +22,8 @@ usage: cargo xtask CHORE
   tidy     what no compiler checks: file headers, sizes, words, attributes
   ci       everything, in order: format, layers, tidy, clippy, tests
   bench    benchmarks as a table of ratios; names of sections pick some:
-           hops flows http grpc start fairness uploads swaps density neighbours";
+           hops flows http grpc batching start fairness uploads swaps density neighbours;
+           --jina measures against the real Jina instead (grpc, http), --json prints JSON";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);

@@ -86,13 +86,7 @@ fn request(endpoint: &str, documents: DocumentList) -> FlowRequest {
         target_executor: None,
         documents,
         parameters: Parameters::default(),
-        context: RequestContext {
-            id: RequestId::fresh(),
-            tenant: TenantName::local(),
-            headers: Default::default(),
-            deadline: None,
-            fuel: FuelBudget::new(1000),
-        },
+        context: RequestContext::new(RequestId::fresh(), TenantName::local(), FuelBudget::new(1000)),
         emit: None,
     }
 }

@@ -7,6 +7,7 @@ use lockgate_domain::{EndpointName, ExecutorName, Manifest, StageSpec};
 use serde_json::Map;
 
 use super::Note;
+use super::batching::read_batching;
 use super::capabilities::read_capabilities;
 use super::errors::{FlowError, Place};
 use super::keys;
@@ -81,6 +82,7 @@ pub(super) fn read(
     let limits = read_limits(&section, reader);
     let capabilities = read_capabilities(&section, reader);
     let pool = read_pool(&section, reader);
+    let batching = read_batching(&section, reader);
     let timeout_ms = match section.get("timeout_send") {
         Some(_) => reader.number_or_default(&section, "timeout_send", SEND_TIME),
         None => defaults.timeout_ms,
@@ -109,6 +111,7 @@ pub(super) fn read(
             reduce,
             requests,
             metas,
+            batching,
         },
         place,
         needs,

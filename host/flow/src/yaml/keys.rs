@@ -147,6 +147,7 @@ pub(super) const EXECUTOR: Table = &[
     ("limits", Taken),
     ("capabilities", Taken),
     ("instances", Taken),
+    ("uses_dynamic_batching", Taken),
     ("method", Taken),
     ("port", Ignored(ONE_PROCESS)),
     ("host", Ignored(ONE_PROCESS)),
@@ -173,7 +174,6 @@ pub(super) const EXECUTOR: Table = &[
     ("floating", Later),
     ("uses_before", Later),
     ("uses_after", Later),
-    ("uses_dynamic_batching", Later),
     ("external", Later),
     ("grpc_metadata", Later),
     ("tls", Later),
@@ -181,6 +181,7 @@ pub(super) const EXECUTOR: Table = &[
     ("peer_ports", Later),
     ("raft_configuration", Later),
     ("parallel", Refused("call it `replicas`")),
+    ("dynamic_batching", Refused("call it `uses_dynamic_batching`")),
     ("py_modules", Refused(SANDBOX)),
     ("install_requirements", Refused(SANDBOX)),
     ("force_update", Refused(SANDBOX)),
@@ -216,6 +217,22 @@ pub(super) const INSTANCES: Table = &[
     ("idle", Taken),
     ("max_calls", Taken),
     ("max_memory", Taken),
+];
+
+/// An endpoint of `uses_dynamic_batching:`.
+pub(super) const BATCHING: Table = &[
+    ("preferred_batch_size", Taken),
+    ("preferred_batch_bytes", Taken),
+    ("timeout", Taken),
+    ("flush_all", Taken),
+    ("max_waiting", Taken),
+    ("isolate_failures", Taken),
+    ("use_dynamic_batching", Taken),
+    ("use_custom_metric", Taken),
+    (
+        "custom_metric",
+        Refused("it would be a Python function: `preferred_batch_bytes` weighs documents by their bytes"),
+    ),
 ];
 
 /// `limits:` of an executor.
@@ -255,6 +272,7 @@ pub(super) const HOMES: &[(Table, &str)] = &[
     (WITH, "under `with:`"),
     (EXECUTOR, "under an entry of `executors:`"),
     (INSTANCES, "under `instances:` of an executor"),
+    (BATCHING, "under an endpoint of `uses_dynamic_batching:`"),
     (LIMITS, "under `limits:` of an executor"),
     (CAPABILITIES, "under `capabilities:` of an executor"),
     (HTTP, "under `http:` of the capabilities"),
@@ -315,6 +333,7 @@ mod tests {
         check("An executor", EXECUTOR);
         check("`uses_metas`", METAS);
         check("`instances`", INSTANCES);
+        check("`uses_dynamic_batching`", BATCHING);
         check("`limits`", LIMITS);
         check("`capabilities`", CAPABILITIES);
         check("`http`", HTTP);

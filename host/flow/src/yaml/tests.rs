@@ -1,7 +1,7 @@
 //! Flow files, and what is said about wrong ones.
 
-use lockgate_domain::spec::{InstanceMode, PoolSpec};
-use lockgate_domain::{FlowSpec, Limits, StageSpec};
+use lockgate_domain::spec::{BatchingSpec, InstanceMode, PoolSpec};
+use lockgate_domain::{EndpointName, FlowSpec, Limits, StageSpec};
 use serde_json::json;
 
 use super::*;
@@ -578,4 +578,47 @@ proptest::proptest! {
             proptest::prop_assert!(!errors.render("flow.yml").is_empty());
         }
     }
+}
+
+#[test]
+fn batching_is_read_and_judged() {
+    let file = parse(
+        "jtype: Flow
+executors:
+  - uses: e.wasm
+    uses_dynamic_batching:
+      /a: {}
+      /b: {preferred_batch_size: 32, preferred_batch_bytes: 1MiB, timeout: 20, flush_all: true, max_waiting: 9}
+      /c: {timeout: 5s, isolate_failures: true, use_custom_metric: false, use_dynamic_batching: true}
+      /d: {use_dynamic_batching: false}
+",
+    );
+    let usual = BatchingSpec::default();
+    let full = BatchingSpec {
+        preferred_documents: 32,
+        preferred_bytes: Some(1 << 20),
+        timeout_ms: 20,
+        flush_all: true,
+        max_waiting: 9,
+        isolate_failures: false,
+    };
+    let timed = BatchingSpec { timeout_ms: 5000, isolate_failures: true, ..usual };
+    let rules = [("/a", usual), ("/b", full), ("/c", timed)];
+    let rules = rules.map(|(name, rule)| (EndpointName::parse(name).unwrap(), rule));
+    assert_eq!(file.spec.stages[0].batching, rules.into());
+    let check = |rule: &str, expected: &str| {
+        let found = executor_errors(&format!("    uses_dynamic_batching: {rule}\n"));
+        assert!(found.contains(expected), "{rule}: {found}");
+    };
+    check("[/a]", "must be a set of endpoints, not a list");
+    check("{encode: {}}", "`encode` in `uses_dynamic_batching` of executor `encoder` is no endpoint");
+    check("{/a: 5}", "must be a set of keys, not 5");
+    check("{/a: {size: 5}}", "unknown key `size` in `/a` in `uses_dynamic_batching` of executor `encoder`");
+    check("{/a: {preferred_batch_size: 0}}", "must be a whole number from 1 to 1048576, not 0");
+    check("{/a: {timeout: 2h}}", "from 0 to 10m, not");
+    check("{/a: {use_custom_metric: true}}", "would need a Python function");
+    check(
+        "{/a: {custom_metric: len}}",
+        "`custom_metric` in `/a` in `uses_dynamic_batching` of executor `encoder` means nothing here",
+    );
 }

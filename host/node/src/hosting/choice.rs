@@ -6,10 +6,8 @@
 //! moves requests to the canary and none back. A caller who sends the same id every time is sticky as well, which is
 //! what it asked for. Shadows are drawn by dice: who is compared does not matter to callers.
 
+use lockgate_domain::request::STICKY;
 use lockgate_domain::{ExecutorName, RequestContext};
-
-/// The header by which a caller stays with a revision.
-pub(crate) const STICKY: &str = "lockgate-sticky";
 
 /// A part of the whole, from percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,13 +58,8 @@ mod tests {
 
     fn context(id: &str, sticky: Option<&str>) -> RequestContext {
         let headers = sticky.map(|value| vec![(STICKY.to_owned(), value.to_owned())]).unwrap_or_default();
-        RequestContext {
-            id: RequestId::accept(id),
-            tenant: TenantName::local(),
-            headers: Headers::new(headers),
-            deadline: None,
-            fuel: FuelBudget::new(1),
-        }
+        let context = RequestContext::new(RequestId::accept(id), TenantName::local(), FuelBudget::new(1));
+        RequestContext { headers: Headers::new(headers), ..context }
     }
 
     fn name(text: &str) -> ExecutorName {

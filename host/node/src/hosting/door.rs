@@ -79,6 +79,11 @@ impl Door for HostDoor {
     fn readiness(&self) -> Result<(), Problem> {
         self.platform.is_ready()
     }
+
+    fn drain(&self) {
+        let tenants = self.platform.tenants();
+        tenants.iter().flat_map(|tenant| tenant.flows()).for_each(|flow| flow.drain());
+    }
 }
 
 impl TenantVisitor {

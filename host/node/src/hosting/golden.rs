@@ -45,11 +45,8 @@ async fn run_one(
     let fuel = FuelBudget::new(limits.fuel);
     let wait = Duration::from_millis(limits.wall_time_ms);
     let context = RequestContext {
-        id: RequestId::fresh(),
-        tenant: tenant.clone(),
-        headers: Default::default(),
         deadline: Instant::now().checked_add(wait),
-        fuel: fuel.clone(),
+        ..RequestContext::new(RequestId::fresh(), tenant.clone(), fuel.clone())
     };
     let call = ExecutorCall {
         endpoint: example.endpoint.clone(),

@@ -5,13 +5,16 @@
 
 use std::sync::Arc;
 
+use lockgate_domain::FlushReason;
 use lockgate_telemetry::inventory::{
-    EVICTED, OPENED, RESIDENT, TENANT_CALLS, TENANT_FUEL, TENANT_INSTANCES, TENANT_MEMORY, TENANT_PROCESSOR,
-    TENANT_REFUSED, TENANT_REQUESTS, TENANT_SHED, TENANT_TRAPS, TENANT_WAITING,
+    EVICTED, OPENED, RESIDENT, TENANT_BATCHED_DOCUMENTS, TENANT_BATCHED_REQUESTS, TENANT_BATCHES,
+    TENANT_CALLS, TENANT_FUEL, TENANT_INSTANCES, TENANT_MEMORY, TENANT_PROCESSOR, TENANT_REFUSED,
+    TENANT_REQUESTS, TENANT_SHED, TENANT_TRAPS, TENANT_WAITING,
 };
 use lockgate_telemetry::page::Page;
 
 use super::platform::Platform;
+use super::tenant::TenantServing;
 
 /// Reads everything, each time it is asked.
 pub(crate) fn source(platform: Arc<Platform>) -> Arc<dyn Fn(&mut Page) + Send + Sync> {
@@ -32,6 +35,7 @@ fn add(platform: &Platform, page: &mut Page) {
         page.add(&TENANT_REFUSED, &tenant, owner.quota.refused() as f64);
         page.add(&TENANT_MEMORY, &tenant, owner.share.memory_used() as f64);
         page.add(&TENANT_PROCESSOR, &tenant, owner.share.processor_time().as_secs_f64());
+        add_batches(&serving, page);
     }
     for lane in lanes {
         let (labels, stats) = ([lane.owner().name.as_str(), lane.executor().as_str()], lane.stats());
@@ -44,6 +48,21 @@ fn add(platform: &Platform, page: &mut Page) {
             (&TENANT_WAITING, stats.waiting.into()),
         ] {
             page.add(metric, &labels, value as f64);
+        }
+    }
+}
+
+/// The batchers of a tenant's flows; an executor on its own has none.
+fn add_batches(serving: &TenantServing, page: &mut Page) {
+    let tenant = serving.owner.name.as_str();
+    for flow in serving.flows() {
+        for batcher in flow.plan().batchers() {
+            let (executor, stats) = (batcher.stage().as_str(), batcher.stats());
+            for (reason, count) in FlushReason::ALL.iter().zip(stats.batches) {
+                page.add(&TENANT_BATCHES, &[tenant, executor, reason.as_str()], count as f64);
+            }
+            page.add(&TENANT_BATCHED_REQUESTS, &[tenant, executor], stats.requests as f64);
+            page.add(&TENANT_BATCHED_DOCUMENTS, &[tenant, executor], stats.documents as f64);
         }
     }
 }

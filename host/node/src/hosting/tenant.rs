@@ -70,6 +70,11 @@ impl TenantServing {
         }
     }
 
+    /// All its flows.
+    pub(crate) fn flows(&self) -> Vec<Arc<ServedFlow>> {
+        self.table.load().flows.values().map(|planned| planned.flow.clone()).collect()
+    }
+
     /// A report of what the executor's shadow gave so far, or gave before it was removed.
     pub(crate) fn shadow_report(&self, executor: &ExecutorName) -> Option<ShadowReport> {
         let shadow = self.slot(&deployed(executor)).and_then(|slot| slot.traffic().shadow.clone());
@@ -214,7 +219,7 @@ impl TenantServing {
             }
             table.faults.remove(&flow_key(&name));
             // Callers may have pinned references meanwhile: only what belongs to the flow is carried over.
-            serving.table.rcu(|now| {
+            let replaced = serving.table.rcu(|now| {
                 let mut now = Table::clone(now);
                 let added = table.executors.iter().filter(|(reference, _)| !before.contains(reference));
                 now.executors.extend(added.map(|(reference, served)| (reference.clone(), served.clone())));
@@ -222,6 +227,10 @@ impl TenantServing {
                 now.faults.clone_from(&table.faults);
                 now
             });
+            // Nobody comes any more for whom a request of the flow before could wait.
+            if let Some(planned) = replaced.flows.get(&name) {
+                planned.flow.drain();
+            }
             Ok(())
         })
         .await
