@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::header::{HOST, SEC_WEBSOCKET_PROTOCOL};
-use http::{HeaderValue, Request, StatusCode};
+use http::header::HOST;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use lockgate_wire::proto;
@@ -138,10 +138,10 @@ fn read_status(target: &Target, status: StatusCode, body: &[u8]) -> Result<(), R
 }
 
 async fn websocket_dry_run(target: &Target) -> Result<(), Report> {
-    let mut request = format!("ws://{}/dry_run", target.authority)
+    // Without a subprotocol the answer is JSON; Jina takes one and does not say so, which the protocol forbids.
+    let request = format!("ws://{}/dry_run", target.authority)
         .into_client_request()
         .map_err(|error| unreachable(target, Some(&error)))?;
-    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("bytes"));
     let config = WebSocketConfig::default().max_message_size(Some(MAX_BYTES)).max_frame_size(Some(MAX_BYTES));
     let (mut stream, _) = connect_async_with_config(request, Some(config), true)
         .await
