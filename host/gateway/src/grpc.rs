@@ -2,11 +2,16 @@
 //!
 //! Messages cross this module as bytes: the codecs of `wire` read and write them, so nothing is decoded twice. An
 //! executor's failure is part of an OK reply; what the host or the caller did wrong is a status ([`status`]).
+//!
+//! The port is at once what clients talk to and what a gateway of Jina takes for an executor (`external: true`), which
+//! the services of both sides are for. Every gRPC library offers to read compressed replies, wanted or not: they are
+//! compressed where the request was.
 
 mod call;
 mod codec;
+mod discovery;
 mod documents;
-mod health;
+pub(crate) mod health;
 mod status;
 
 use std::convert::Infallible;
@@ -16,10 +21,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use ::http::header::CONTENT_TYPE;
-use ::http::{Request, Response};
+use ::http::{HeaderName, HeaderValue, Request, Response};
 use bytes::Bytes;
 use hyper::body::Incoming;
-use lockgate_domain::{ErrorCode, Manifest, Problem};
+use lockgate_domain::{ErrorCode, Problem};
 use lockgate_wire::{envelope, grpc as wire, proto};
 use prost::Message;
 use tonic::body::Body;
@@ -44,6 +49,9 @@ use crate::serve::{Answer, Refusal, is_about_one_message, serve_request};
 
 /// How tonic says that a message is too large; nothing else of ours says so.
 const OUT_OF_RANGE: &str = "11";
+
+/// How the messages of a request are compressed.
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// All services of one gateway. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -96,10 +104,11 @@ impl Services {
             Err(status) => return Ok(status.into_http()),
         };
         let response = match method {
-            Method::Single => return Ok(single(&gate, &*visitor, request).await),
+            Method::Single => return Ok(single(&gate, &*visitor, request, decode).await),
+            Method::List => return Ok(single(&gate, &*visitor, request, decode_list).await),
             Method::Stream => stream(gate, visitor, request).await,
             Method::StreamDocument => stream_document(gate, visitor, request).await,
-            Method::DiscoverEndpoints => reply_once(&gate, visitor, request, discover_endpoints).await,
+            Method::DiscoverEndpoints => reply_once(&gate, visitor, request, discovery::endpoints).await,
             Method::DryRun => reply_once(&gate, visitor, request, dry_run).await,
             Method::Info => reply_once(&gate, visitor, request, info).await,
         };
@@ -111,6 +120,7 @@ impl Services {
 #[derive(Debug, Clone, Copy)]
 enum Method {
     Single,
+    List,
     Stream,
     StreamDocument,
     DiscoverEndpoints,
@@ -122,6 +132,7 @@ impl Method {
     fn of(path: &str) -> Option<Self> {
         match path {
             "/jina.JinaSingleDataRequestRPC/process_single_data" => Some(Self::Single),
+            "/jina.JinaDataRequestRPC/process_data" => Some(Self::List),
             "/jina.JinaRPC/Call" => Some(Self::Stream),
             "/jina.JinaSingleDocumentRequestRPC/stream_doc" => Some(Self::StreamDocument),
             "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery" => Some(Self::DiscoverEndpoints),
@@ -176,14 +187,16 @@ async fn single(
     gate: &Gate,
     visitor: &dyn Visitor,
     request: Request<Incoming>,
+    decode: Decode,
 ) -> Response<axum::body::Body> {
     let held = Mutex::new(None);
+    let mut grpc = protocol(gate, &request);
     let method = service_fn(|request| async {
-        let (reply, bytes) = process_single_data(gate, visitor, request).await?;
+        let (reply, bytes) = process_data(gate, visitor, request, decode).await?;
         *held.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
         Ok(tonic::Response::new(reply))
     });
-    let response = naming_the_limit(gate, protocol(gate).unary(method, request).await);
+    let response = naming_the_limit(gate, grpc.unary(method, request).await);
     let bytes = held.into_inner().unwrap_or_else(PoisonError::into_inner);
     response.map(|body| axum::body::Body::new(Held { body, _bytes: bytes }))
 }
@@ -197,10 +210,11 @@ fn naming_the_limit(gate: &Gate, response: Response<Body>) -> Response<Body> {
 }
 
 /// Decodes, serves, encodes.
-async fn process_single_data(
+async fn process_data(
     gate: &Gate,
     visitor: &dyn Visitor,
     request: tonic::Request<Bytes>,
+    decode: Decode,
 ) -> Result<(proto::DataRequestProto, BytesPermit), Status> {
     let arrival = Arrival::now();
     let circumstances =
@@ -208,8 +222,8 @@ async fn process_single_data(
     let message = request.into_inner();
     let permit = gate.admission.admit(message.len()).map_err(|problem| status_of(&problem))?;
     let visit = visitor.enter().map_err(|problem| status_of(&problem))?;
-    let (reply, guard) =
-        serve(gate, visit, message, circumstances).await.map_err(|refusal| status_of_refusal(&refusal))?;
+    let served = serve(gate, visit, message, circumstances, decode).await;
+    let (reply, guard) = served.map_err(|refusal| status_of_refusal(&refusal))?;
     Ok((reply, permit.into_bytes(guard)))
 }
 
@@ -221,7 +235,7 @@ async fn answer(
     circumstances: Circumstances,
 ) -> Result<(proto::DataRequestProto, Option<Guard>), Refusal> {
     match visitor.enter() {
-        Ok(visit) => serve(gate, visit, message, circumstances).await,
+        Ok(visit) => serve(gate, visit, message, circumstances, decode).await,
         Err(problem) if is_about_one_message(&problem) => {
             let refusal = Answer::refusing(wire::decode_head(&message), &problem);
             Ok((wire::encode_reply(&refusal.reply()), None))
@@ -235,6 +249,7 @@ async fn serve(
     visit: Visit,
     message: Bytes,
     circumstances: Circumstances,
+    decode: Decode,
 ) -> Result<(proto::DataRequestProto, Option<Guard>), Refusal> {
     let request = decode(gate, message)?;
     let mut answer = serve_request(visit, request, circumstances).await?;
@@ -242,7 +257,7 @@ async fn serve(
 }
 
 async fn stream(gate: Arc<Gate>, visitor: Arc<dyn Visitor>, request: Request<Incoming>) -> Response<Body> {
-    let mut grpc = protocol(&gate);
+    let mut grpc = protocol(&gate, &request);
     let method = service_fn(move |request| {
         let replies = call::replies(gate.clone(), visitor.clone(), request);
         async move { replies.map(tonic::Response::new) }
@@ -255,7 +270,7 @@ async fn stream_document(
     visitor: Arc<dyn Visitor>,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let mut grpc = protocol(&gate);
+    let mut grpc = protocol(&gate, &request);
     let method = service_fn(|request| {
         let replies = documents::documents(&gate, &*visitor, request);
         async move { replies.map(tonic::Response::new) }
@@ -270,7 +285,7 @@ async fn reply_once<M: Message + 'static>(
     request: Request<Incoming>,
     reply: fn(&Gate, &dyn Visitor) -> Result<M, Problem>,
 ) -> Response<Body> {
-    let mut grpc = protocol(gate);
+    let mut grpc = protocol(gate, &request);
     let gate = gate.clone();
     let method = service_fn(move |_: tonic::Request<Bytes>| {
         let reply = reply(&gate, &*visitor).map(tonic::Response::new).map_err(|problem| status_of(&problem));
@@ -279,30 +294,36 @@ async fn reply_once<M: Message + 'static>(
     grpc.unary(method, request).await
 }
 
+/// How a message becomes a request.
+type Decode = fn(&Gate, Bytes) -> Result<envelope::Request, Problem>;
+
 /// Reads a request.
 pub(crate) fn decode(gate: &Gate, message: Bytes) -> Result<envelope::Request, Problem> {
-    let message = proto::DataRequestProto::decode(message).map_err(|error| {
-        Problem::new(ErrorCode::InvalidRequest, format!("the message is not a DataRequestProto: {error}"))
-    })?;
-    wire::decode_request(message, &gate.options.limits)
+    wire::decode_request(read::<proto::DataRequestProto>(message, "DataRequestProto")?, &gate.options.limits)
 }
 
-fn protocol<M: Message + 'static>(gate: &Gate) -> Grpc<ReplyCodec<M>> {
-    Grpc::new(ReplyCodec::new())
+/// Reads several requests as one.
+fn decode_list(gate: &Gate, message: Bytes) -> Result<envelope::Request, Problem> {
+    let message = read::<proto::DataRequestListProto>(message, "DataRequestListProto")?;
+    wire::decode_requests(message, &gate.options.limits)
+}
+
+fn read<M: Message + Default>(message: Bytes, name: &str) -> Result<M, Problem> {
+    M::decode(message).map_err(|error| {
+        Problem::new(ErrorCode::InvalidRequest, format!("the message is not a {name}: {error}"))
+    })
+}
+
+fn protocol<M: Message + 'static>(gate: &Gate, request: &Request<Incoming>) -> Grpc<ReplyCodec<M>> {
+    let grpc = Grpc::new(ReplyCodec::new())
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Deflate)
-        .max_decoding_message_size(gate.options.max_message_bytes)
-}
-
-fn discover_endpoints(_: &Gate, visitor: &dyn Visitor) -> Result<proto::EndpointsProto, Problem> {
-    let names = |manifest: Arc<Manifest>| {
-        let endpoints = manifest.endpoints.iter();
-        endpoints.map(|endpoint| endpoint.name.to_string()).collect::<Vec<_>>()
-    };
-    let mut endpoints: Vec<String> = visitor.flow()?.manifests().flat_map(names).collect();
-    endpoints.sort_unstable();
-    endpoints.dedup();
-    Ok(proto::EndpointsProto { endpoints, ..Default::default() })
+        .max_decoding_message_size(gate.options.max_message_bytes);
+    match request.headers().get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
+        Some(b"gzip") => grpc.send_compressed(CompressionEncoding::Gzip),
+        Some(b"deflate") => grpc.send_compressed(CompressionEncoding::Deflate),
+        _ => grpc,
+    }
 }
 
 fn dry_run(gate: &Gate, visitor: &dyn Visitor) -> Result<proto::StatusProto, Problem> {

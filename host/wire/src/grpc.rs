@@ -1,15 +1,18 @@
 //! Requests and replies as protobuf messages: the envelope around [`crate::docs`].
 //!
-//! `docs_bytes` is refused: Jina's v1 decodes it as a pickle, which is code. Parameters are a `Struct`, so their
+//! `docs_bytes` is read where it holds the same message as `docs`, which is what DocArray v2 writes; what v1 writes is a
+//! pickle, which is code, and refused. Answers are always in `docs`. Parameters are a `Struct`, so their
 //! numbers are doubles; integral ones come in as integers.
 
 use bytes::Bytes;
-use lockgate_domain::{DocumentList, ErrorCode, Limits, Problem};
+use lockgate_domain::document::concat;
+use lockgate_domain::{DocumentList, ErrorCode, Limits, Parameters, Problem};
 use prost::Message;
 use prost_types::Timestamp;
 
 use crate::docs;
 use crate::envelope::{Answer, Dialect, Head, Reply, Request, Route};
+use crate::fault::Fault;
 use crate::proto;
 use crate::proto::data_request_proto::DataContentProto;
 use crate::proto::data_request_proto::data_content_proto::Documents;
@@ -20,6 +23,9 @@ mod single;
 
 pub use single::{decode_single, encode_singles};
 
+/// How every list with a document begins: field 1, a message. A pickle begins with its version, 0x80.
+const DOCUMENT_TAG: u8 = 0x0a;
+
 /// Reads a request.
 ///
 /// # Errors
@@ -27,6 +33,35 @@ pub use single::{decode_single, encode_singles};
 pub fn decode_request(message: proto::DataRequestProto, limits: &Limits) -> Result<Request, Problem> {
     let (documents, dialect) = decode_content(message.data, limits)?;
     Ok(decode_header(message.header, message.parameters, documents, dialect))
+}
+
+/// Reads several requests as one, as the parts of a join that is not reduced are sent: what the first one says, and the
+/// documents of all one behind the other.
+///
+/// # Errors
+/// As [`decode_request`].
+pub fn decode_requests(message: proto::DataRequestListProto, limits: &Limits) -> Result<Request, Problem> {
+    let mut parts = Vec::with_capacity(message.requests.len().min(64));
+    for part in message.requests {
+        parts.push(decode_request(part, limits)?);
+    }
+    let dialect = parts.iter().find(|part| !part.documents.is_empty()).map(|part| part.dialect);
+    let lists: Vec<&DocumentList> = parts.iter().map(|part| &part.documents).collect();
+    let documents = concat(&lists, limits).map_err(|error| Fault::from(error).problem())?;
+    let Some(first) = parts.into_iter().next() else {
+        return Err(Problem::new(ErrorCode::InvalidRequest, "the list holds no request")
+            .with_hint("send at least one DataRequestProto in it"));
+    };
+    Ok(Request { documents, dialect: dialect.unwrap_or(first.dialect), ..first })
+}
+
+/// Writes which endpoints there are, each with what Jina's gateways want to know of it.
+pub fn encode_endpoints(
+    endpoints: Vec<String>,
+    schemas: serde_json::Map<String, serde_json::Value>,
+) -> proto::EndpointsProto {
+    let schemas = Some(parameters::to_struct(&Parameters::new(schemas)));
+    proto::EndpointsProto { endpoints, write_endpoints: Vec::new(), schemas }
 }
 
 fn decode_header(
@@ -146,19 +181,22 @@ fn decode_content(
     content: Option<DataContentProto>,
     limits: &Limits,
 ) -> Result<(DocumentList, Dialect), Problem> {
-    match content.and_then(|content| content.documents) {
-        None => Ok((DocumentList::default(), Dialect::DocArrayV1)),
-        Some(Documents::Docs(bytes)) => {
-            // Documents without a field are the same in both; v2 clients cannot send any, their ids are set.
-            let dialect = docs::detect(&bytes).unwrap_or(Dialect::DocArrayV1);
-            Ok((docs::decode(dialect, &bytes, limits)?, dialect))
+    let bytes = match content.and_then(|content| content.documents) {
+        None => return Ok((DocumentList::default(), Dialect::DocArrayV1)),
+        Some(Documents::Docs(bytes)) => bytes,
+        Some(Documents::DocsBytes(bytes)) if bytes.first().is_none_or(|first| *first == DOCUMENT_TAG) => {
+            bytes
         }
         Some(Documents::DocsBytes(_)) => {
             let message =
-                "the request's documents are pickled (docs_bytes), which is refused: a pickle is code";
-            Err(Problem::new(ErrorCode::InvalidRequest, message).with_hint("send them in the field docs"))
+                "the request's docs_bytes are no list in protobuf; a pickle is refused, for it is code";
+            return Err(Problem::new(ErrorCode::InvalidRequest, message)
+                .with_hint("send them in the field docs, or write docs_bytes with protocol protobuf-array"));
         }
-    }
+    };
+    // Documents without a field are the same in both; v2 clients cannot send any, their ids are set.
+    let dialect = docs::detect(&bytes).unwrap_or(Dialect::DocArrayV1);
+    Ok((docs::decode(dialect, &bytes, limits)?, dialect))
 }
 
 fn encode_route(route: &Route) -> proto::RouteProto {

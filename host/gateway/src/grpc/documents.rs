@@ -10,9 +10,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
-use lockgate_domain::{ErrorCode, Problem};
+use lockgate_domain::Problem;
 use lockgate_wire::{grpc as wire, proto};
-use prost::Message;
 use tonic::{Request, Status};
 
 use super::status::{status_of, status_of_refusal};
@@ -45,10 +44,7 @@ pub(super) fn documents(
     let message = request.into_inner();
     let permit = gate.admission.admit(message.len()).map_err(refuse)?;
     let visit = visitor.enter().map_err(refuse)?;
-    let message = proto::SingleDocumentRequestProto::decode(message).map_err(|error| {
-        let message = format!("the message is not a SingleDocumentRequestProto: {error}");
-        refuse(Problem::new(ErrorCode::InvalidRequest, message))
-    })?;
+    let message = super::read(message, "SingleDocumentRequestProto").map_err(refuse)?;
     let request = wire::decode_single(message, &gate.options.limits).map_err(refuse)?;
     let prepared = Prepared::new(visit, request, circumstances);
     let parts = Parts::of(prepared.map_err(|refusal| status_of_refusal(&refusal))?);

@@ -11,7 +11,7 @@ use tonic_health::pb::{self, HealthCheckRequest, HealthCheckResponse};
 use crate::gate::Gate;
 
 /// What may be asked about; the empty name stands for the whole gateway.
-const SERVICES: [&str; 11] = [
+pub(crate) const SERVICES: [&str; 11] = [
     "",
     "jina.JinaRPC",
     "jina.JinaSingleDataRequestRPC",

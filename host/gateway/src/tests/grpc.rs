@@ -9,6 +9,7 @@ use lockgate_wire::proto::jina_info_rpc_client::JinaInfoRpcClient;
 use lockgate_wire::proto::jina_rpc_client::JinaRpcClient;
 use lockgate_wire::proto::jina_single_data_request_rpc_client::JinaSingleDataRequestRpcClient;
 use lockgate_wire::proto::{DataRequestListProto, DataRequestProto};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::CompressionEncoding;
@@ -200,9 +201,102 @@ async fn the_services_beside_the_flow_answer() {
     let info = JinaInfoRpcClient::new(channel.clone()).status(()).await.unwrap();
     assert_eq!(info.get_ref().jina["flow"], "test");
     assert!(info.get_ref().envs.is_empty());
-    let list = DataRequestListProto::default();
-    let status = JinaDataRequestRpcClient::new(channel).process_data(list).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn endpoints_are_described_as_an_executor_of_jina_does() {
+    let host = Host::start().await;
+    let found = JinaDiscoverEndpointsRpcClient::new(channel(&host).await).endpoint_discovery(()).await;
+    let found = found.unwrap().into_inner();
+    assert!(found.write_endpoints.is_empty());
+    let schemas = found.schemas.unwrap().fields;
+    assert_eq!(schemas.keys().cloned().collect::<Vec<_>>(), found.endpoints);
+    let part = |value: &prost_types::Value, key: &str| match &value.kind {
+        Some(prost_types::value::Kind::StructValue(fields)) => fields.fields[key].clone(),
+        other => panic!("{other:?}"),
+    };
+    for (endpoint, streams) in [("/upper", false), ("/twice", true)] {
+        let described = &schemas[endpoint];
+        assert_eq!(part(described, "is_generator"), streams.into());
+        for end in ["input", "output"] {
+            assert_eq!(part(&part(described, end), "name"), "LockgateDocument".to_owned().into());
+            let text = part(&part(&part(&part(described, end), "model"), "properties"), "text");
+            assert_eq!(part(&text, "type"), "string".to_owned().into());
+        }
+        let null = prost_types::Value { kind: Some(prost_types::value::Kind::NullValue(0)) };
+        assert_eq!(part(&part(described, "parameters"), "model"), null);
+    }
+}
+
+#[tokio::test]
+async fn several_requests_are_one_with_all_documents() {
+    let host = Host::start().await;
+    let mut client = JinaDataRequestRpcClient::new(channel(&host).await);
+    let requests = vec![message("first", "/upper", &["a", "b"]), message("second", "/fail", &["c"])];
+    let reply = within(client.process_data(DataRequestListProto { requests })).await.unwrap();
+    let answer = read(reply.into_inner());
+    assert_eq!((answer.request_id.as_str(), texts(&answer.documents)), ("first", vec!["A", "B", "C"]));
+    let status = within(client.process_data(DataRequestListProto::default())).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+}
+
+#[tokio::test]
+async fn what_only_a_side_car_serves_is_unimplemented() {
+    let host = Host::start().await;
+    for method in [
+        "/jina.JinaExecutorSnapshot/snapshot",
+        "/jina.JinaExecutorSnapshotProgress/snapshot_status",
+        "/jina.JinaExecutorRestore/restore",
+        "/jina.JinaExecutorRestoreProgress/restore_status",
+        "/jina.JinaRPC/Nothing",
+    ] {
+        let mut client = tonic::client::Grpc::new(channel(&host).await);
+        within(client.ready()).await.unwrap();
+        let codec = tonic_prost::ProstCodec::<(), ()>::default();
+        let reply = client.unary(tonic::Request::new(()), method.parse().unwrap(), codec);
+        assert_eq!(within(reply).await.unwrap_err().code(), Code::Unimplemented, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn replies_are_compressed_where_requests_are() {
+    let host = Host::start().await;
+    let check = async |sent: Option<CompressionEncoding>, accepted: bool, expected: Option<&str>| {
+        let mut client = JinaSingleDataRequestRpcClient::new(channel(&host).await);
+        if let Some(encoding) = sent {
+            client = client.send_compressed(encoding);
+        }
+        if accepted {
+            client = client
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Deflate);
+        }
+        let text = "a".repeat(1000);
+        let reply = within(client.process_single_data(message("x", "/upper", &[&text]))).await.unwrap();
+        let encoding = reply.metadata().get("grpc-encoding").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(encoding.as_deref(), expected, "{sent:?}");
+        assert_eq!(texts(&read(reply.into_inner()).documents), [text.to_uppercase()]);
+    };
+    check(None, true, None).await;
+    check(Some(CompressionEncoding::Gzip), true, Some("gzip")).await;
+    check(Some(CompressionEncoding::Deflate), true, Some("deflate")).await;
+    check(Some(CompressionEncoding::Gzip), false, None).await;
+}
+
+#[tokio::test]
+async fn pings_without_calls_are_borne() {
+    let host = Host::start().await;
+    let socket = within(TcpStream::connect(host.address)).await.unwrap();
+    let (mut client, mut connection) = within(h2::client::handshake(socket)).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    for _ in 0..200 {
+        within(pings.ping(h2::Ping::opaque())).await.unwrap();
+    }
+    let request = ::http::Request::get(format!("http://{}/healthz", host.address)).body(()).unwrap();
+    let (reply, _) = client.send_request(request, true).unwrap();
+    assert_eq!(within(reply).await.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -240,7 +334,11 @@ async fn reflection_shows_the_services_in_both_versions() {
         let Some(MessageResponse::ListServicesResponse(list)) = reply.message_response else {
             panic!("a list")
         };
-        assert!(list.service.iter().any(|service| service.name == "jina.JinaRPC"));
+        let listed = |name: &str| list.service.iter().any(|service| service.name == name);
+        let services = crate::grpc::health::SERVICES.iter();
+        for name in services.filter(|name| name.starts_with("jina.") || name.starts_with("grpc.health.")) {
+            assert!(listed(name), "{name}");
+        }
     }
     use v1alpha::server_reflection_request::MessageRequest;
     use v1alpha::server_reflection_response::MessageResponse;

@@ -71,11 +71,83 @@ fn failures_come_back() {
 }
 
 #[test]
-fn pickles_are_refused() {
-    let data = DataContentProto { documents: Some(Documents::DocsBytes(Bytes::from_static(b"\x80\x04"))) };
-    let message = proto::DataRequestProto { data: Some(data), ..Default::default() };
-    let problem = decode_request(message, &Limits::default()).unwrap_err();
-    assert!(problem.message().contains("pickle"));
+fn docs_bytes_are_read_unless_they_are_a_pickle() {
+    let read = |bytes: Bytes| {
+        let data = DataContentProto { documents: Some(Documents::DocsBytes(bytes)) };
+        decode_request(proto::DataRequestProto { data: Some(data), ..Default::default() }, &Limits::default())
+    };
+    for pickle in [&b"\x80\x04\x95"[..], b"(lp0\n."] {
+        assert!(read(Bytes::from_static(pickle)).unwrap_err().message().contains("pickle"));
+    }
+    assert!(read(Bytes::from_static(b"\x0a\xff")).is_err());
+    assert!(read(Bytes::new()).unwrap().documents.is_empty());
+    let mut builder = lockgate_domain::document::DocumentListBuilder::new(Limits::default());
+    let row = builder.push_root().unwrap();
+    builder.set_text("text", row, "hi").unwrap();
+    let documents = builder.finish().unwrap();
+    for dialect in [Dialect::DocArrayV1, Dialect::DocArrayV2] {
+        let request = read(docs::encode(dialect, &documents).unwrap()).unwrap();
+        assert_eq!((request.documents, request.dialect), (documents.clone(), dialect));
+    }
+}
+
+#[test]
+fn the_parts_of_a_join_become_one_request() {
+    let part = |text: Option<&str>| {
+        let mut builder = lockgate_domain::document::DocumentListBuilder::new(Limits::default());
+        if let Some(text) = text {
+            let row = builder.push_root().unwrap();
+            builder.set_text("text", row, text).unwrap();
+        }
+        encode_request(&request(Dialect::DocArrayV2, builder.finish().unwrap())).unwrap()
+    };
+    let requests = vec![part(None), part(Some("a")), part(Some("b"))];
+    let one = decode_requests(proto::DataRequestListProto { requests }, &Limits::default()).unwrap();
+    assert_eq!((one.id.as_deref(), one.dialect), (Some("r1"), Dialect::DocArrayV2));
+    let texts: Vec<_> = (0..one.documents.len()).map(|row| one.documents.text("text", row)).collect();
+    assert_eq!(texts, [Some("a"), Some("b")]);
+    let none = decode_requests(proto::DataRequestListProto::default(), &Limits::default());
+    assert_eq!(none.unwrap_err().code(), ErrorCode::InvalidRequest);
+    let few = Limits { documents: 1, ..Limits::default() };
+    let requests = vec![part(Some("a")), part(Some("b"))];
+    let problem = decode_requests(proto::DataRequestListProto { requests }, &few).unwrap_err();
+    assert_eq!(problem.code(), ErrorCode::RequestTooLarge);
+}
+
+#[test]
+fn single_documents_go_there_and_back() {
+    let mut builder = lockgate_domain::document::DocumentListBuilder::new(Limits::default());
+    for text in ["a", "b"] {
+        let row = builder.push_root().unwrap();
+        builder.set_text("text", row, text).unwrap();
+    }
+    let documents = builder.finish().unwrap();
+    let problem = Problem::new(ErrorCode::GuestError, "no");
+    for dialect in [Dialect::DocArrayV1, Dialect::DocArrayV2] {
+        let reply = |failure| {
+            encode_singles(&Reply {
+                request_id: "r1",
+                endpoint: "/x",
+                parameters: &Parameters::default(),
+                routes: &[],
+                failure,
+                documents: &documents,
+                dialect,
+            })
+        };
+        let read = |message| {
+            let request = decode_single(message, &Limits::default()).unwrap();
+            assert_eq!((request.id.as_deref(), request.endpoint.as_deref()), (Some("r1"), Some("/x")));
+            assert_eq!(request.dialect, dialect);
+            request.documents.text("text", 0).unwrap().to_owned()
+        };
+        assert_eq!(reply(None).into_iter().map(read).collect::<Vec<_>>(), ["a", "b"]);
+        let failed = reply(Some(&problem));
+        assert_eq!(failed[0].header.as_ref().unwrap().status.as_ref().unwrap().code, 1);
+        assert_eq!(failed.into_iter().map(read).collect::<Vec<_>>(), ["a"]);
+    }
+    let empty = proto::SingleDocumentRequestProto::default();
+    assert_eq!(decode_single(empty, &Limits::default()).unwrap().documents.len(), 1);
 }
 
 #[test]
