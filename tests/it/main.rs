@@ -27,3 +27,4 @@ mod refused_components;
 mod replay;
 mod strangers;
 mod support;
+mod tls;

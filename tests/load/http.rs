@@ -99,7 +99,7 @@ pub(crate) async fn serve(wasm: &Path, spec: FlowSpec) -> Serving {
     let node = Node::new(NodeOptions::default()).expect("a node");
     node.deploy(&FlowSource { spec, components }, &|_| {}).await.expect("a deployment");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    node.serve(listener, options).expect("a gateway")
+    node.serve(vec![listener.into()], options).expect("a gateway")
 }
 
 /// A request of so many short texts, to be reversed.

@@ -18,6 +18,7 @@ mod measures;
 mod new;
 mod progress;
 mod table;
+mod tls;
 mod up;
 
 use std::process::ExitCode;

@@ -10,8 +10,8 @@ use lockgate_domain::{ErrorCode, Problem, Timestamp};
 use lockgate_registry::access::Authenticator;
 use lockgate_registry::oci::OciPuller;
 use lockgate_registry::{ComponentValidator, Registry};
+use lockgate_socket::Listener;
 use lockgate_telemetry::page::Page;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -96,7 +96,7 @@ impl Control {
 
     /// Serves until `shutdown` is cancelled, then drains: requests in progress have `drain_timeout` to finish, and what
     /// is left is cut off. Dropping the future cuts connections off at once; changes in progress go on to their end.
-    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Drained {
+    pub async fn serve(&self, listener: Listener, shutdown: CancellationToken) -> Drained {
         listener::serve(self.clone(), listener, shutdown).await
     }
 

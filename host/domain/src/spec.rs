@@ -138,8 +138,14 @@ impl Default for BatchingSpec {
 pub struct GatewaySpec {
     /// Address to listen on; loopback if none.
     pub host: Option<String>,
-    /// Port to listen on; 0 lets the system choose.
+    /// The port that serves every protocol; 0 lets the system choose.
     pub port: Option<u16>,
+    /// Instead of it a port for each protocol.
+    pub ports: Vec<PortSpec>,
+    /// Whether pages of any origin may call over HTTP.
+    pub cors: bool,
+    /// What to show to callers; none speaks no TLS.
+    pub tls: Option<TlsSpec>,
     /// Title of the API description.
     pub title: Option<String>,
     /// Description of the API.
@@ -157,6 +163,9 @@ impl Default for GatewaySpec {
         Self {
             host: None,
             port: None,
+            ports: Vec::new(),
+            cors: false,
+            tls: None,
             title: None,
             description: None,
             max_message_bytes: 128 << 20,
@@ -164,6 +173,49 @@ impl Default for GatewaySpec {
             max_concurrent_requests: 4096,
         }
     }
+}
+
+/// A port of one protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortSpec {
+    /// 0 lets the system choose.
+    pub port: u16,
+    /// What is served on it.
+    pub protocol: Protocol,
+}
+
+/// A protocol of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// gRPC with Jina's services
+    Grpc,
+    /// HTTP with JSON
+    Http,
+    /// WebSocket
+    WebSocket,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Grpc, Self::Http, Self::WebSocket];
+
+    /// The protocol as flow files write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// The files that TLS needs, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSpec {
+    /// The certificate and those that signed it, in PEM.
+    pub certificate: String,
+    /// Its private key, in PEM.
+    pub private_key: String,
 }
 
 /// Whether an instance serves one call or many.

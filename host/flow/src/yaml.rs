@@ -11,6 +11,7 @@ mod capabilities;
 mod deployment;
 mod errors;
 mod executor;
+mod gateway;
 mod include;
 mod keys;
 mod migrate;

@@ -69,6 +69,11 @@ pub(crate) fn is_wanted(request: &Request<Incoming>) -> bool {
         .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
+/// Tells a caller in gRPC's words that it is not served here.
+pub(crate) fn refuse(problem: &Problem) -> Response<axum::body::Body> {
+    status_of(problem).into_http()
+}
+
 impl Services {
     /// The services over `gate`.
     pub(crate) fn new(gate: Arc<Gate>) -> Self {

@@ -1,6 +1,7 @@
 //! JSON over HTTP/1.1 and HTTP/2: requests to the flow, and the pages beside them.
 
 pub(crate) mod body;
+pub(crate) mod cors;
 mod events;
 pub(crate) mod openapi;
 pub(crate) mod pages;

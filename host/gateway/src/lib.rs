@@ -23,10 +23,9 @@ mod listener;
 mod metrics;
 mod options;
 mod parts;
-mod peers;
+mod ports;
 mod routes;
 mod serve;
-mod socket;
 mod websocket;
 
 #[cfg(test)]
@@ -35,12 +34,12 @@ mod tests;
 use std::sync::Arc;
 
 use lockgate_telemetry::page::Page;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::door::{Credential, Door, Knock, OpenDoor, Visit, Visitor, Wanted};
 pub use crate::listener::Drained;
 pub use crate::options::GatewayOptions;
+pub use crate::ports::Port;
 pub use crate::routes::{Routes, ServedFlow};
 
 /// The gateway of one host.
@@ -64,10 +63,10 @@ impl Gateway {
         metrics::add(&self.0, page);
     }
 
-    /// Serves until `shutdown` is cancelled, then drains: readiness turns, new connections are taken for
+    /// Serves on these ports until `shutdown` is cancelled, then drains: readiness turns, new connections are taken for
     /// `drain_notice` more, requests in progress have `drain_timeout` to finish, and what is left is cut off.
     /// Dropping the future cuts everything off at once.
-    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Drained {
-        listener::serve(self.0.clone(), listener, shutdown).await
+    pub async fn serve(&self, ports: Vec<Port>, shutdown: CancellationToken) -> Drained {
+        listener::serve(self.0.clone(), ports, shutdown).await
     }
 }

@@ -1,33 +1,27 @@
-//! Accepts connections, drives them, and drains them.
+//! Serves connections: what is spoken on them, and how they end.
 //!
-//! One task per connection, all in one set: a WebSocket session goes on in the task of the connection it came from,
-//! so dropping the set ends everything that callers started. Connections beyond the limit wait in the system's queue;
-//! those that one peer has too many of are closed.
+//! A WebSocket session goes on in the task of the connection it came from, so what ends the connection's task ends
+//! everything that its caller started.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Version;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout_at};
+use lockgate_domain::spec::Protocol;
+use lockgate_socket::{ALPN_HTTP1, ALPN_HTTP2, Acceptor, Arrival, Socket, SocketLimits};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::departures::Departures;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::options::GatewayOptions;
-use crate::peers::{Peers, Place};
-use crate::socket::PatientSocket;
+use crate::ports::Port;
 use crate::websocket::PendingSession;
-
-/// Pause after the system refused to accept: out of file descriptors, say. Trying again at once would only burn time.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How draining ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,106 +31,49 @@ pub struct Drained {
 }
 
 /// Serves until `shutdown` is cancelled, then drains.
-pub(crate) async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: CancellationToken) -> Drained {
-    let mut acceptor = Acceptor {
-        front: Front::new(gate.clone()),
-        builder: Arc::new(protocol(&gate.options)),
-        listener,
-        connections: JoinSet::new(),
-        peers: Peers::new(gate.options.max_connections_per_peer),
+pub(crate) async fn serve(gate: Arc<Gate>, ports: Vec<Port>, shutdown: CancellationToken) -> Drained {
+    let front = Front::new(gate.clone());
+    let builder = Arc::new(protocol(&gate.options));
+    let protocols: Vec<Option<Protocol>> = ports.iter().map(|port| port.protocol).collect();
+    let serve = move |socket, arrival: Arrival| {
+        let only = protocols.get(arrival.listener).copied().flatten();
+        serve_connection(front.clone(), builder.clone(), socket, arrival.peer, only)
     };
+    let limits = SocketLimits {
+        max_connections: gate.options.max_connections,
+        max_connections_per_peer: gate.options.max_connections_per_peer,
+        greeting: gate.options.header_timeout,
+        write_timeout: gate.options.write_timeout,
+    };
+    let alpn = &[ALPN_HTTP2, ALPN_HTTP1];
+    let listeners = ports.into_iter().map(|port| port.listener).collect();
+    let mut acceptor = Acceptor::new(listeners, alpn, limits, gate.drain.clone(), serve);
     acceptor.accept_until(shutdown.cancelled()).await;
     gate.stop_being_ready();
     if !gate.options.drain_notice.is_zero() {
         acceptor.accept_until(sleep(gate.options.drain_notice)).await;
     }
-    drop(acceptor.listener);
-    gate.drain.cancel();
     gate.door.drain();
-    drain(acceptor.connections, gate.options.drain_timeout).await
-}
-
-struct Acceptor {
-    front: Front,
-    builder: Arc<auto::Builder<TokioExecutor>>,
-    listener: TcpListener,
-    connections: JoinSet<()>,
-    peers: Peers,
-}
-
-impl Acceptor {
-    async fn accept_until(&mut self, end: impl Future<Output = ()>) {
-        tokio::pin!(end);
-        loop {
-            let has_room = self.connections.len() < self.front.gate.options.max_connections;
-            tokio::select! {
-                biased;
-                () = &mut end => return,
-                Some(ended) = self.connections.join_next() => report(ended),
-                accepted = self.listener.accept(), if has_room => match accepted {
-                    Ok((stream, address)) => self.begin(stream, address.ip()),
-                    Err(error) => {
-                        tracing::warn!(%error, "no connection can be accepted for now");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-            }
-        }
+    let cut_off = acceptor.drain(Instant::now() + gate.options.drain_timeout).await;
+    if cut_off > 0 {
+        tracing::warn!(connections = cut_off, "connections are cut off: they did not finish in time");
     }
-
-    fn begin(&mut self, stream: TcpStream, peer: IpAddr) {
-        let Some(place) = self.peers.admit(peer) else {
-            tracing::debug!(%peer, "a connection is closed: its peer has as many as it may");
-            return;
-        };
-        let connection = serve_connection(self.front.clone(), self.builder.clone(), stream, peer, place);
-        self.connections.spawn(connection);
-    }
-}
-
-async fn drain(mut connections: JoinSet<()>, patience: Duration) -> Drained {
-    let end = Instant::now() + patience;
-    loop {
-        match timeout_at(end, connections.join_next()).await {
-            Ok(Some(ended)) => report(ended),
-            Ok(None) => return Drained { cut_off: 0 },
-            Err(_) => break,
-        }
-    }
-    let cut_off = connections.len();
-    tracing::warn!(connections = cut_off, "connections are cut off: they did not finish in time");
-    connections.shutdown().await;
     Drained { cut_off }
-}
-
-/// A connection task returns nothing and is aborted only by us: what is left is a fault of the host.
-fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a connection ended in a panic");
-    }
 }
 
 async fn serve_connection(
     front: Front,
     builder: Arc<auto::Builder<TokioExecutor>>,
-    stream: TcpStream,
+    socket: Socket,
     peer: IpAddr,
-    _place: Place,
+    only: Option<Protocol>,
 ) {
-    // Replies are small and complete: waiting for more to send only delays them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection was gone before it began");
-        return;
-    }
     let (gate, options) = (&front.gate, &front.gate.options);
-    let socket = PatientSocket::new(stream, options.header_timeout, options.write_timeout);
     let pending = PendingSession::default();
     let departures = Departures::new(options.write_timeout);
     let service = service_fn(|request| {
         let version = request.version();
-        let answer = front.clone().answer(pending.clone(), peer, request);
+        let answer = front.clone().answer(only, pending.clone(), peer, request);
         // On HTTP/1 the socket itself sees whether a reply is taken.
         let departures = (version == Version::HTTP_2).then(|| departures.clone());
         async move {

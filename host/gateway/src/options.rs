@@ -24,6 +24,8 @@ pub struct GatewayOptions {
     /// Open connections of one peer: an IPv4 address, or the first half of an IPv6 one. The next one is closed at once,
     /// so that one peer cannot keep all others out.
     pub max_connections_per_peer: usize,
+    /// Whether pages of any origin may call over HTTP, without credentials of the browser's.
+    pub cors: bool,
     /// Whether everybody who can connect may read the numbers at `/metrics`.
     pub metrics: bool,
     /// Bounds of a request's documents.
@@ -67,6 +69,7 @@ impl GatewayOptions {
             max_buffered_bytes: spec.max_message_bytes.saturating_mul(8).max(1 << 30),
             max_connections: 16 << 10,
             max_connections_per_peer: 8 << 10,
+            cors: spec.cors,
             metrics: true,
             limits: Limits::default(),
             max_streams: 512,

@@ -5,6 +5,7 @@ mod drain;
 mod grpc;
 mod hostile;
 mod http;
+mod ports;
 mod streams;
 mod tenants;
 mod websocket;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lockgate_domain::document::DocumentListBuilder;
-use lockgate_domain::spec::{GatewaySpec, StageSpec};
+use lockgate_domain::spec::{GatewaySpec, Protocol, StageSpec};
 use lockgate_domain::{
     DocumentList, EndpointName, ErrorCode, FlowSpec, Limits, Manifest, Parameters, Problem,
 };
@@ -28,14 +29,17 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Door, Drained, Gateway, GatewayOptions, OpenDoor, Routes, ServedFlow};
+use crate::{Door, Drained, Gateway, GatewayOptions, OpenDoor, Port, Routes, ServedFlow};
 
 /// Far beyond what any condition takes, far below what a person waits.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running gateway. Dropping it cuts everything off.
 struct Host {
+    /// The port that serves all protocols.
     address: SocketAddr,
+    /// Those that serve one each.
+    separate: Vec<(Protocol, SocketAddr)>,
     script: Arc<Script>,
     routes: Routes,
     shutdown: CancellationToken,
@@ -187,12 +191,19 @@ impl Host {
         let door = door(routes.clone(), script.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let mut separate = Vec::new();
+        let mut ports = vec![Port::from(listener)];
+        for protocol in Protocol::ALL {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            separate.push((protocol, listener.local_addr().unwrap()));
+            ports.push(Port { listener: listener.into(), protocol: Some(protocol) });
+        }
         let shutdown = CancellationToken::new();
         let gateway = Gateway::new(options, door);
         let mut running = JoinSet::new();
         let end = shutdown.clone();
-        running.spawn(async move { gateway.serve(listener, end).await });
-        Self { address, script, routes, shutdown, running }
+        running.spawn(async move { gateway.serve(ports, end).await });
+        Self { address, separate, script, routes, shutdown, running }
     }
 
     /// Waits until the executor works on exactly so many calls.

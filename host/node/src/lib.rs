@@ -6,6 +6,7 @@
 
 mod adapters;
 mod capsule;
+mod certificates;
 mod deploy;
 mod gathering;
 mod hosting;
@@ -23,11 +24,12 @@ pub use crate::deploy::{DeployError, Deployment, FlowSource, Stage, StageEvent};
 pub use crate::hosting::{Host, HostOptions};
 pub use crate::inspect::{Inspection, Interface};
 pub use crate::node::{Node, NodeOptions};
-pub use crate::serving::{Ended, Serving};
+pub use crate::serving::{Ended, ServedPort, Serving};
 pub use crate::signals::Signals;
-pub use lockgate_gateway::GatewayOptions;
+pub use lockgate_gateway::{GatewayOptions, Port};
 pub use lockgate_registry::{jwt, oci};
 pub use lockgate_runtime::{CompilerCommand, compile_worker, worker_threads};
+pub use lockgate_socket::{Certificate, Listener, TlsError};
 
 /// The contract that this host speaks with its guests.
 pub const CONTRACT: &str = "lockgate:executor@0.1.1";

@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use lockgate_domain::{ErrorCode, FlowName, Problem};
 use lockgate_flow::plan::ExecutionPlan;
-use lockgate_gateway::{Gateway, GatewayOptions, OpenDoor, Routes, ServedFlow};
+use lockgate_gateway::{Gateway, GatewayOptions, OpenDoor, Port, Routes, ServedFlow};
 use lockgate_runtime::{CompilerCommand, Component, Runtime, RuntimeOptions};
-use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use crate::deploy::{self, DeployError, Deployment, FlowSource, Pools, StageEvent};
@@ -95,13 +94,12 @@ impl Node {
         Ok(deployment)
     }
 
-    /// Serves what is deployed on this socket, until the handle ends it.
-    pub fn serve(&self, listener: TcpListener, options: GatewayOptions) -> io::Result<Serving> {
-        let address = listener.local_addr()?;
+    /// Serves what is deployed on these ports, until the handle ends it.
+    pub fn serve(&self, ports: Vec<Port>, options: GatewayOptions) -> io::Result<Serving> {
         let metrics = metrics::source(self.0.pools.clone(), self.0.routes.clone());
         let door = Arc::new(OpenDoor::new(self.0.routes.clone()));
         let gateway = Gateway::new(options, door).with_metrics(metrics);
-        Ok(Serving::start(gateway, listener, address, self.0.pools.clone()))
+        Serving::start(gateway, ports, self.0.pools.clone())
     }
 
     /// Looks at a component without serving it.

@@ -3,17 +3,19 @@
 //! Draining stops accepting and lets requests in progress finish for as long as the gateway's options say; forcing
 //! drops them, which stops their guests. Either way the end is reported only after the last task is gone.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use lockgate_gateway::Gateway;
-use tokio::net::TcpListener;
+use lockgate_domain::spec::Protocol;
+use lockgate_gateway::{Gateway, Port};
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::PoolExecutor;
+use crate::certificates;
 use crate::tasks::{TaskKind, Tasks};
 
 /// How often idle instances are looked at.
@@ -33,36 +35,57 @@ pub enum Ended {
     Forced,
 }
 
+/// A port that serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServedPort {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The only protocol that is served there; none serves all.
+    pub protocol: Option<Protocol>,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
 /// A gateway at work.
 #[derive(Debug)]
 pub struct Serving {
     address: SocketAddr,
+    ports: Vec<ServedPort>,
     drain: CancellationToken,
     force: CancellationToken,
     tasks: Tasks,
     outcome: oneshot::Receiver<Ended>,
 }
 
+impl ServedPort {
+    fn of(port: &Port) -> io::Result<Self> {
+        let (address, tls) = (port.listener.address()?, port.listener.certificate().is_some());
+        Ok(Self { address, protocol: port.protocol, tls })
+    }
+}
+
 impl Serving {
-    pub(crate) fn start(
-        gateway: Gateway,
-        listener: TcpListener,
-        address: SocketAddr,
-        pools: PoolBook,
-    ) -> Self {
+    pub(crate) fn start(gateway: Gateway, ports: Vec<Port>, pools: PoolBook) -> io::Result<Self> {
+        let served = ports.iter().map(ServedPort::of).collect::<io::Result<Vec<_>>>()?;
+        let first = served.first().ok_or_else(|| io::Error::other("there is no port to serve on"))?;
+        let address = first.address;
         let (drain, force) = (CancellationToken::new(), CancellationToken::new());
         let tasks = Tasks::new(drain.clone());
         let (report, outcome) = oneshot::channel();
         let ended = CancellationToken::new();
         tasks.spawn(TaskKind::PoolSweeper, sweep(pools, ended.clone()));
+        // Ports of one flow show one certificate.
+        let shown = ports.iter().find_map(|port| port.listener.certificate().cloned());
+        let shown = shown.into_iter().collect();
+        tasks.spawn(TaskKind::Certificates, certificates::follow(shown, ended.clone()));
         let (gateway_drain, gateway_force) = (drain.clone(), force.clone());
         tasks.spawn(TaskKind::Gateway, async move {
-            // Whatever becomes of the gateway, the sweeper does not outlive it.
-            let _sweeper = ended.drop_guard();
+            // Whatever becomes of the gateway, nothing beside it outlives it.
+            let _beside = ended.drop_guard();
             let outcome = tokio::select! {
                 biased;
                 () = gateway_force.cancelled() => Ended::Forced,
-                drained = gateway.serve(listener, gateway_drain) => match drained.cut_off {
+                drained = gateway.serve(ports, gateway_drain) => match drained.cut_off {
                     0 => Ended::Drained,
                     cut_off => Ended::CutOff(cut_off),
                 },
@@ -71,12 +94,17 @@ impl Serving {
                 tracing::debug!("the gateway ended after its handle was dropped");
             }
         });
-        Self { address, drain, force, tasks, outcome }
+        Ok(Self { address, ports: served, drain, force, tasks, outcome })
     }
 
-    /// Where it listens.
+    /// The first of its ports.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens, in the order of the flow.
+    pub fn ports(&self) -> &[ServedPort] {
+        &self.ports
     }
 
     /// Stops accepting and lets requests in progress finish.

@@ -25,6 +25,8 @@ pub(crate) enum TaskKind {
     Shadows,
     /// examines again after the engine has changed
     Examiner,
+    /// reads certificates again that have changed
+    Certificates,
 }
 
 /// What the end of a task means while nobody asked for it.
@@ -46,6 +48,7 @@ impl TaskKind {
             TaskKind::KeyValues => "key-values",
             TaskKind::Shadows => "shadows",
             TaskKind::Examiner => "examiner",
+            TaskKind::Certificates => "certificates",
         }
     }
 
@@ -53,9 +56,11 @@ impl TaskKind {
         match self {
             // Usage that is never written is lost, so nothing more may be served.
             TaskKind::Gateway | TaskKind::Control | TaskKind::Ledger => OnPanic::Drain,
-            TaskKind::PoolSweeper | TaskKind::KeyValues | TaskKind::Shadows | TaskKind::Examiner => {
-                OnPanic::Log
-            }
+            TaskKind::PoolSweeper
+            | TaskKind::KeyValues
+            | TaskKind::Shadows
+            | TaskKind::Examiner
+            | TaskKind::Certificates => OnPanic::Log,
         }
     }
 }

@@ -1,129 +1,20 @@
-//! A TCP connection with patience: it ends when the peer stays silent at the start or takes nothing at the end.
+//! The sockets under every listener and client of the host.
 //!
-//! HTTP libraries time what they understand (a request's head, a ping). What comes before that, and a peer that has
-//! stopped reading, only the socket sees.
+//! An [`Acceptor`] takes connections from one or more [`Listener`]s, each plain or with a [`Certificate`], and runs one
+//! task per connection; what a stranger may do to a socket is bounded here: how many connections there are, how long a
+//! peer may be silent, slow or deaf, how long a TLS handshake takes. Which protocol is spoken on a [`Socket`] is not
+//! known here. [`ClientTls`] is the other end.
 
-use std::io;
-use std::mem::MaybeUninit;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+mod acceptor;
+mod patient;
+mod peers;
+mod tls;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+pub use crate::acceptor::{Acceptor, Arrival, Listener, SocketLimits};
+pub use crate::patient::PatientSocket;
+pub use crate::tls::{Certificate, ClientSocket, ClientTls, SecureSocket, Socket, TlsError, client_hint};
 
-/// Bytes after which a connection has said which protocol it speaks: the length of HTTP/2's preface.
-const GREETING_BYTES: usize = 24;
-/// How long a connection is kept to take what its peer had already sent when we hung up.
-const LINGER: Duration = Duration::from_millis(500);
-
-/// The socket under every connection.
-#[derive(Debug)]
-pub struct PatientSocket {
-    stream: TcpStream,
-    greeting: Option<Pin<Box<Sleep>>>,
-    greeted: usize,
-    write_timeout: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
-    lingering: Option<Pin<Box<Sleep>>>,
-}
-
-impl PatientSocket {
-    /// Wraps a fresh connection: `greeting` bounds the time to its first bytes, `write_timeout` every write.
-    pub fn new(stream: TcpStream, greeting: Duration, write_timeout: Duration) -> Self {
-        Self {
-            stream,
-            greeting: Some(Box::pin(sleep(greeting))),
-            greeted: 0,
-            write_timeout,
-            stalled: None,
-            lingering: None,
-        }
-    }
-
-    /// A write that waits longer than it may is an error; any progress starts the time anew.
-    fn patient<T>(&mut self, cx: &mut Context<'_>, attempt: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if attempt.is_ready() {
-            self.stalled = None;
-            return attempt;
-        }
-        let timeout = self.write_timeout;
-        ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no data")))
-    }
-}
-
-impl AsyncRead for PatientSocket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let attempt = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let Some(greeting) = &mut self.greeting else { return attempt };
-        if attempt.is_pending() {
-            ready!(greeting.as_mut().poll(cx));
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer says nothing")));
-        }
-        self.greeted = self.greeted.saturating_add(buf.filled().len().saturating_sub(before));
-        if self.greeted >= GREETING_BYTES {
-            self.greeting = None;
-        }
-        attempt
-    }
-}
-
-impl AsyncWrite for PatientSocket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let attempt = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.patient(cx, attempt)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    /// Says that nothing more comes, then takes what the peer is still sending: closing on unread data would make the
-    /// system discard the last reply, which tells the peer what it did wrong.
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.lingering.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            self.lingering = Some(Box::pin(sleep(LINGER)));
-        }
-        let mut scratch = [MaybeUninit::uninit(); 4096];
-        let mut rounds = 0;
-        loop {
-            let is_over =
-                self.lingering.as_mut().is_none_or(|lingering| lingering.as_mut().poll(cx).is_ready());
-            let mut scratch = ReadBuf::uninit(&mut scratch);
-            let read = Pin::new(&mut self.stream).poll_read(cx, &mut scratch);
-            if is_over || matches!(read, Poll::Ready(Err(_))) {
-                return Poll::Ready(Ok(()));
-            }
-            ready!(read)?;
-            rounds += 1;
-            if scratch.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            if rounds == 64 {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let attempt = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.patient(cx, attempt)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
+/// HTTP/2, as ALPN calls it.
+pub const ALPN_HTTP2: &[u8] = b"h2";
+/// HTTP/1.1, as ALPN calls it.
+pub const ALPN_HTTP1: &[u8] = b"http/1.1";

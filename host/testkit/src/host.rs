@@ -24,6 +24,7 @@ pub struct HostOptions {
     binary: PathBuf,
     command: Vec<OsString>,
     words: Vec<String>,
+    has_own_ports: bool,
     folder: TempDir,
 }
 
@@ -50,27 +51,40 @@ impl HostOptions {
         if let Err(error) = std::fs::write(&flow, text) {
             panic!("cannot write {}: {error}", flow.display());
         }
-        Self { binary: binary.into(), command: vec!["up".into(), flow.into()], words: Vec::new(), folder }
+        Self {
+            binary: binary.into(),
+            command: vec!["up".into(), flow.into()],
+            words: Vec::new(),
+            has_own_ports: false,
+            folder,
+        }
     }
 
     /// Another command than `up`, with its words.
     pub fn command(binary: impl Into<PathBuf>, words: &[&str]) -> Self {
         let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
         let command = words.iter().map(OsString::from).collect();
-        Self { binary: binary.into(), command, words: Vec::new(), folder }
+        Self { binary: binary.into(), command, words: Vec::new(), has_own_ports: false, folder }
     }
 
     /// A flow given as a file.
     pub fn flow_file(binary: impl Into<PathBuf>, flow: impl Into<PathBuf>) -> Self {
         let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
         let command = vec!["up".into(), flow.into().into()];
-        Self { binary: binary.into(), command, words: Vec::new(), folder }
+        Self { binary: binary.into(), command, words: Vec::new(), has_own_ports: false, folder }
     }
 
     /// A further word of the command line.
     #[must_use]
     pub fn word(mut self, word: &str) -> Self {
         self.words.push(word.to_owned());
+        self
+    }
+
+    /// Leaves the ports to the flow.
+    #[must_use]
+    pub fn with_own_ports(mut self) -> Self {
+        self.has_own_ports = true;
         self
     }
 
@@ -98,7 +112,10 @@ impl HostOptions {
 
     async fn launch(self, words: &[&str], ready: fn(&Lines) -> Option<Value>) -> Result<RunningHost, String> {
         let mut command = lockgate(&self.binary);
-        command.args(&self.command).args(["--port", "0"]).args(words).args(&self.words);
+        command.args(&self.command).args(words).args(&self.words);
+        if !self.has_own_ports {
+            command.args(["--port", "0"]);
+        }
         command.current_dir(self.folder.path()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
         let lines = Lines::default();
@@ -130,6 +147,7 @@ pub fn lockgate(binary: &Path) -> Command {
         .env_remove("LOCKGATE_KEY")
         .env_remove("LOCKGATE_TENANT")
         .env_remove("LOCKGATE_CALL_URL")
+        .env_remove("LOCKGATE_CA")
         .env("XDG_CONFIG_HOME", target_folder().join("lockgate-test-config"))
         .env("LOCKGATE_CACHE_DIR", target_folder().join("lockgate-test-cache"))
         .env("NO_COLOR", "1")

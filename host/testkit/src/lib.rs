@@ -5,6 +5,7 @@
 //! cannot be made ends the test with one line that says what is missing.
 #![expect(clippy::panic, reason = "here a panic is how a test fails, and every message says what to do")]
 
+pub mod certificate;
 pub mod faults;
 pub mod fixtures;
 pub mod guest;
@@ -18,6 +19,7 @@ mod shared;
 pub mod wait;
 pub mod websocket;
 
+pub use certificate::TestCertificate;
 pub use host::RunningHost;
 pub use serve::{RunningServe, ServeOptions};
 pub use shared::{repository, target_folder};

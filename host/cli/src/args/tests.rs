@@ -91,7 +91,13 @@ fn arguments_are_parsed() {
     check("lockgate tenant create acme --weight 0", false);
     check("lockgate tenant create a/b", false);
     check("lockgate tenant --url http://127.0.0.1:1 list --json", true);
-    check("lockgate tenant list --url https://x", false);
+    check("lockgate tenant list --url https://x --ca ca.pem", true);
+    check("lockgate tenant list --url ftp://x", false);
+    check("lockgate call https://x --ca ca.pem --text a", true);
+    check("lockgate up flow.yml --tls-cert a.pem --tls-key b.pem", true);
+    check("lockgate up flow.yml --tls-cert a.pem", false);
+    check("lockgate serve --data d --tls-key b.pem", false);
+    check("lockgate serve --data d --control-tls-cert a.pem --control-tls-key b.pem", true);
     check("lockgate tenant", false);
     check("lockgate key create --scopes upload,call --expires 30d --label ci", true);
     check("lockgate key create", false);

@@ -45,7 +45,7 @@ impl Marks {
         console: &Console,
     ) -> Result<Self, Failure> {
         let key = match arguments.key.as_deref() {
-            None | Some("") => saved_key_for(&target.authority),
+            None | Some("") => saved_key_for(&target.authority, target.tls),
             Some("-") => Some(read_secret("API key", console)?.trim().to_owned()),
             Some(key) => Some(key.to_owned()),
         };

@@ -13,6 +13,8 @@ pub(crate) const DEFAULT_URL: &str = "grpc://127.0.0.1:8080";
 pub(crate) struct Target {
     /// Which protocol.
     pub(crate) protocol: Protocol,
+    /// Whether it is spoken behind TLS.
+    pub(crate) tls: bool,
     /// `host:port`.
     pub(crate) authority: String,
 }
@@ -30,15 +32,19 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("grpc://{text}") };
-        let bad = || format!("expected grpc://, http:// or ws:// and HOST:PORT, such as {DEFAULT_URL}");
+        let bad = || {
+            format!(
+                "expected grpc://, http:// or ws://, with TLS grpcs://, https:// or wss://, and HOST:PORT, such as {DEFAULT_URL}"
+            )
+        };
         let uri: Uri = with_scheme.parse().map_err(|_| bad())?;
-        let protocol = match uri.scheme_str() {
-            Some("grpc") => Protocol::Grpc,
-            Some("http") => Protocol::Http,
-            Some("ws") => Protocol::WebSocket,
-            Some(scheme @ ("https" | "wss" | "grpcs")) => {
-                return Err(format!("{scheme} is not spoken yet: use grpc://, http:// or ws://"));
-            }
+        let (protocol, tls) = match uri.scheme_str() {
+            Some("grpc") => (Protocol::Grpc, false),
+            Some("grpcs") => (Protocol::Grpc, true),
+            Some("http") => (Protocol::Http, false),
+            Some("https") => (Protocol::Http, true),
+            Some("ws") => (Protocol::WebSocket, false),
+            Some("wss") => (Protocol::WebSocket, true),
             Some(_) | None => return Err(bad()),
         };
         if !matches!(uri.path(), "" | "/") {
@@ -49,7 +55,7 @@ impl FromStr for Target {
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(bad)?;
         let port = uri.port_u16().unwrap_or(8080);
-        Ok(Self { protocol, authority: format!("{host}:{port}") })
+        Ok(Self { protocol, tls, authority: format!("{host}:{port}") })
     }
 }
 
@@ -60,7 +66,7 @@ impl fmt::Display for Target {
             Protocol::Http => "http",
             Protocol::WebSocket => "ws",
         };
-        write!(f, "{scheme}://{}", self.authority)
+        write!(f, "{scheme}{}://{}", if self.tls { "s" } else { "" }, self.authority)
     }
 }
 
@@ -79,12 +85,14 @@ mod tests {
         check("localhost", Ok("grpc://localhost:8080"));
         check("http://localhost:80/", Ok("http://localhost:80"));
         check("ws://[::1]:8080", Ok("ws://[::1]:8080"));
-        check("https://x", Err("https is not spoken yet: use grpc://, http:// or ws://"));
+        check("https://x", Ok("https://x:8080"));
+        check("grpcs://x:443", Ok("grpcs://x:443"));
+        check("wss://x", Ok("wss://x:8080"));
         check(
             "http://x/search",
             Err("name the endpoint with --endpoint /search and leave it out of the URL"),
         );
-        let bad = "expected grpc://, http:// or ws:// and HOST:PORT, such as grpc://127.0.0.1:8080";
+        let bad = "expected grpc://, http:// or ws://, with TLS grpcs://, https:// or wss://, and HOST:PORT, such as grpc://127.0.0.1:8080";
         check("ftp://x", Err(bad));
         check("", Err(bad));
     }

@@ -6,19 +6,24 @@
 mod http;
 mod websocket;
 
+use std::path::Path;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use lockgate_domain::{Limits, Problem};
+use lockgate_socket::{ALPN_HTTP1, ALPN_HTTP2, ClientTls};
 use lockgate_wire::envelope::{Answer, Request};
 use lockgate_wire::grpc;
 use lockgate_wire::proto::jina_single_data_request_rpc_client::JinaSingleDataRequestRpcClient;
 use serde_json::Value;
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
 
 use crate::call::marks::Marks;
 use crate::call::target::{Protocol, Target};
 use crate::failure::Report;
+use crate::tls;
 
 use self::http::HttpConnection;
 use self::websocket::WebSocketConnection;
@@ -47,19 +52,26 @@ enum Transport {
 }
 
 impl Connection {
-    /// Connects. `timeout` is the time that each request may take, `marks` go with each of them.
+    /// Connects. `timeout` is the time that each request may take, `marks` go with each of them. Behind TLS those are
+    /// trusted that the file `ca` names, else the system's authorities.
     pub(crate) async fn open(
         target: Target,
         timeout: Option<Duration>,
         marks: &Marks,
+        ca: Option<&Path>,
     ) -> Result<Self, Report> {
+        let alpn = if target.protocol == Protocol::Grpc { ALPN_HTTP2 } else { ALPN_HTTP1 };
+        let secure = target.tls.then(|| tls::client(ca, alpn)).transpose()?;
+        let secure = secure.as_ref();
         let connecting = async {
             Ok(match target.protocol {
-                Protocol::Grpc => Transport::Grpc(open_grpc(&target).await?, marks.metadata()?),
-                Protocol::Http => Transport::Http(HttpConnection::open(&target, marks.headers()?).await?),
+                Protocol::Grpc => Transport::Grpc(open_grpc(&target, secure).await?, marks.metadata()?),
+                Protocol::Http => {
+                    Transport::Http(HttpConnection::open(&target, secure, marks.headers()?).await?)
+                }
                 Protocol::WebSocket => {
                     let headers = marks.headers()?;
-                    let connection = WebSocketConnection::open(&target, timeout, headers).await?;
+                    let connection = WebSocketConnection::open(&target, secure, timeout, headers).await?;
                     Transport::WebSocket(Box::new(connection))
                 }
             })
@@ -100,13 +112,18 @@ impl Connection {
 pub(super) fn unreachable(target: &Target, error: Option<&(dyn std::error::Error + 'static)>) -> Report {
     let mut report = Report::new(format!("cannot reach {target}"));
     if let Some(error) = error {
-        let mut innermost = error;
-        while let Some(source) = innermost.source() {
-            innermost = source;
-        }
-        report = report.because(innermost);
+        let innermost = innermost(error);
+        report = tls::hinted(report.because(innermost), innermost);
     }
     report.hint("is the flow up? 'lockgate up FLOW.yml' says where it is served")
+}
+
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost
 }
 
 /// Bounds on an answer: generous, because the answers of one's own flow may be long.
@@ -119,11 +136,20 @@ fn refused(problem: &Problem) -> Report {
     Report::from(problem)
 }
 
-async fn open_grpc(target: &Target) -> Result<JinaSingleDataRequestRpcClient<Channel>, Report> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", target.authority))
-        .map_err(|error| Report::new(format!("cannot call {target}")).because(&error))?
-        .tcp_nodelay(true);
-    let channel = endpoint.connect().await.map_err(|error| unreachable(target, Some(&error)))?;
+async fn open_grpc(
+    target: &Target,
+    secure: Option<&ClientTls>,
+) -> Result<JinaSingleDataRequestRpcClient<Channel>, Report> {
+    let scheme = if target.tls { "https" } else { "http" };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{}", target.authority))
+        .map_err(|error| Report::new(format!("cannot call {target}")).because(&error))?;
+    let (authority, secure) = (target.authority.clone(), secure.cloned());
+    let connector = service_fn(move |_: Uri| {
+        let (authority, secure) = (authority.clone(), secure.clone());
+        async move { tls::connect(&authority, secure.as_ref()).await.map(TokioIo::new) }
+    });
+    let channel = endpoint.connect_with_connector(connector).await;
+    let channel = channel.map_err(|error| unreachable(target, Some(&error)))?;
     Ok(JinaSingleDataRequestRpcClient::new(channel)
         .max_decoding_message_size(MAX_ANSWER_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES))
@@ -151,6 +177,10 @@ fn explain(status: &tonic::Status) -> Report {
         status.metadata().get(ERROR).and_then(|json| serde_json::from_slice::<Value>(json.as_bytes()).ok());
     if let Some(report) = problem.as_ref().and_then(Report::from_json) {
         return report;
+    }
+    if let Some(error) = std::error::Error::source(status) {
+        // The gateway did not say so: the connection did.
+        return Report::new("the connection to the gateway broke off").because(innermost(error));
     }
     match (status.message(), status.message().split_once("; hint: ")) {
         ("", _) => Report::new(format!("the gateway answered {:?}", status.code())),

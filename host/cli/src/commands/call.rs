@@ -16,17 +16,19 @@ use crate::call::render;
 use crate::call::target::{DEFAULT_URL, Target};
 use crate::call::transport::Connection;
 use crate::console::{Console, FAINT};
+use crate::control::saved_ca_for;
 use crate::failure::{Failure, Report};
 use crate::measures;
 use crate::progress::Progress;
+use crate::tls::TrustArguments;
 
 /// Send documents to a flow
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  lockgate call --text 'hello world'\n  lockgate call --endpoint /index --dir docs --glob '**/*.md'\n  lockgate call --endpoint /search --text 'how do swaps work' --param top_k=5\n  lockgate call http://127.0.0.1:9000 --file photo.png --json\n  lockgate call --executor shout:stable --text 'hello world'\n  cat documents.jsonl | lockgate call ws://127.0.0.1:8080 --jsonl - --json"
+    after_help = "Examples:\n  lockgate call --text 'hello world'\n  lockgate call --endpoint /index --dir docs --glob '**/*.md'\n  lockgate call --endpoint /search --text 'how do swaps work' --param top_k=5\n  lockgate call http://127.0.0.1:9000 --file photo.png --json\n  lockgate call --executor shout:stable --text 'hello world'\n  lockgate call grpcs://flows.example:443 --ca ca.pem --text 'hello world'\n  cat documents.jsonl | lockgate call ws://127.0.0.1:8080 --jsonl - --json"
 )]
 pub(crate) struct CallArguments {
-    /// Where the flow is served; grpc://, http:// or ws:// chooses the protocol
+    /// Where the flow is served; grpc://, http:// or ws:// chooses the protocol, grpcs://, https:// or wss:// with TLS
     #[arg(value_name = "URL", default_value = DEFAULT_URL, env = "LOCKGATE_CALL_URL", hide_env_values = true)]
     target: Target,
 
@@ -67,6 +69,9 @@ pub(crate) struct CallArguments {
     limit_width: Option<usize>,
 
     #[command(flatten)]
+    trust: TrustArguments,
+
+    #[command(flatten)]
     marks: MarkArguments,
 
     // Last, because its heading goes for all that follows.
@@ -78,7 +83,9 @@ pub(crate) async fn run(arguments: Box<CallArguments>, console: &Console) -> Res
     let inputs = input::collect(&arguments.inputs)?;
     let started = Instant::now();
     let marks = Marks::new(&arguments.marks, &arguments.target, console)?;
-    let mut connection = Connection::open(arguments.target.clone(), arguments.timeout, &marks).await?;
+    let ca = arguments.trust.ca.clone().or_else(|| saved_ca_for(&arguments.target.authority));
+    let mut connection =
+        Connection::open(arguments.target.clone(), arguments.timeout, &marks, ca.as_deref()).await?;
     let mut call = Call { arguments: &arguments, console, total: inputs.len() as u64, answered: 0, shown: 0 };
     let batches = call.batches(&inputs);
     let progress = Progress::new(console);

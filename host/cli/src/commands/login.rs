@@ -11,7 +11,7 @@ use crate::measures;
 /// Save where the host is and a key for it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The key is asked for, or read from standard input, unless LOCKGATE_KEY or --key gives it. It is tried before it is saved, in a file that only you can read, and sent to this host alone.\n\nExamples:\n  lockgate login --url http://127.0.0.1:8081\n  lockgate login --url http://127.0.0.1:8081 < data/operator.key\n  lockgate login --tenant acme"
+    after_help = "The key is asked for, or read from standard input, unless LOCKGATE_KEY or --key gives it. It is tried before it is saved, in a file that only you can read, and sent to this host alone.\n\nExamples:\n  lockgate login --url http://127.0.0.1:8081\n  lockgate login --url http://127.0.0.1:8081 < data/operator.key\n  lockgate login --tenant acme\n  lockgate login --url https://lockgate.example:8081 --ca ca.pem"
 )]
 pub(crate) struct LoginArguments {
     #[command(flatten)]
@@ -31,9 +31,10 @@ pub(crate) async fn login(arguments: LoginArguments, console: &Console) -> Resul
         Report::new("there is no place to save a login in: neither HOME nor XDG_CONFIG_HOME is set")
             .hint("set LOCKGATE_URL and LOCKGATE_KEY instead")
     })?;
-    let mut client = Client::new(url.clone(), key.clone(), host.tenant.clone());
+    let ca = host.ca()?;
+    let mut client = Client::new(url.clone(), key.clone(), host.tenant.clone()).trusting(ca.clone());
     let whoami = client.send(Ask::get("/v1/whoami")).await?.value()?;
-    Credentials::new(&url, key, host.tenant.clone()).save(&path)?;
+    Credentials::new(&url, key, host.tenant.clone()).trusting(ca).save(&path)?;
     host.print(console, &whoami, || {
         let mut lines = describe(&url, &whoami);
         lines.push(format!("{GOOD}✓{GOOD:#} saved in {}", path.display()));

@@ -5,19 +5,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use lockgate_domain::spec::Protocol;
 use lockgate_node::jwt::{JwtKeySource, JwtOptions};
 use lockgate_node::oci::{OciOptions, OciRegistry};
-use lockgate_node::{Host, HostOptions, Signals};
+use lockgate_node::{Certificate, Host, HostOptions, ServedPort, Signals};
 use serde_json::{Value, json};
 
 use crate::builder;
 use crate::cache;
 use crate::commands::build::signals_failed;
 use crate::console::{ACCENT, Console, FAINT, HEADING, WARNING};
-use crate::control::{parse_bytes, span};
+use crate::control::{HostUrl, parse_bytes, span};
 use crate::failure::{Failure, Report};
+use crate::tls::{self, CertificateArguments};
 use crate::up::ending::{end, say_goodbye};
-use crate::up::listen::{callable, resolve};
+use crate::up::listen::resolve;
+use crate::up::summary::url;
 
 /// The file of the first operator key in the data folder.
 const OPERATOR_KEY: &str = "operator.key";
@@ -27,7 +30,7 @@ const MAX_KEY_BYTES: u64 = 1 << 20;
 /// Serve the executors and flows of many tenants
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Everything is kept in one folder; no other service is needed. The first start writes a key for the operator into it.\n\nWith --dev nobody is asked for a key and everybody is the operator, so only addresses of this machine are taken.\n\nThe first SIGINT or SIGTERM drains, the second ends at once.\n\nExamples:\n  lockgate serve --data data\n  lockgate serve --data data --dev\n  lockgate serve --data data --listen 0.0.0.0:8080 --oci-registry ghcr.io\n  lockgate serve --data data --jwt-issuer https://login.example --jwt-audience lockgate --jwt-key keys.json"
+    after_help = "Everything is kept in one folder; no other service is needed. The first start writes a key for the operator into it.\n\nWith --dev nobody is asked for a key and everybody is the operator, so only addresses of this machine are taken.\n\nThe first SIGINT or SIGTERM drains, the second ends at once.\n\nExamples:\n  lockgate serve --data data\n  lockgate serve --data data --dev\n  lockgate serve --data data --listen 0.0.0.0:8080 --oci-registry ghcr.io\n  lockgate serve --data data --tls-cert cert.pem --tls-key key.pem\n  lockgate serve --data data --jwt-issuer https://login.example --jwt-audience lockgate --jwt-key keys.json"
 )]
 pub(crate) struct ServeArguments {
     /// The folder in which everything is kept; made if it is not there
@@ -46,6 +49,10 @@ pub(crate) struct ServeArguments {
     #[arg(long)]
     dev: bool,
 
+    /// Let web pages of any origin call over HTTP; they still need a key
+    #[arg(long)]
+    cors: bool,
+
     /// Print one line of JSON on standard output when the host serves
     #[arg(long)]
     json: bool,
@@ -55,10 +62,28 @@ pub(crate) struct ServeArguments {
     drain_timeout: u64,
 
     #[command(flatten)]
+    secure: SecureArguments,
+
+    #[command(flatten)]
     tokens: TokenArguments,
 
     #[command(flatten)]
     storage: StorageArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS, on both sockets")]
+struct SecureArguments {
+    #[command(flatten)]
+    both: CertificateArguments,
+
+    /// Another certificate for the control API
+    #[arg(long, value_name = "FILE", requires = "control_tls_key")]
+    control_tls_cert: Option<PathBuf>,
+
+    /// The private key of that certificate
+    #[arg(long, value_name = "FILE", requires = "control_tls_cert")]
+    control_tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -115,13 +140,18 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
 pub(crate) async fn run(arguments: ServeArguments, console: &Console) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(signals_failed)?;
     let options = arguments.options()?;
-    arguments.warn(console);
+    warn(&options, console);
+    let (data_tls, control_tls) = (options.data_certificate.is_some(), options.control_certificate.is_some());
     let is_first = !arguments.data.join(OPERATOR_KEY).exists();
     let starting = async { Host::start(options).await.map_err(Failure::from) };
     let mut host = builder::unless_interrupted(&mut signals, starting).await?;
     let started = Started {
-        data: host.data_address(),
-        control: host.control_address(),
+        data: ServedPort { address: host.data_address(), protocol: None, tls: data_tls },
+        control: ServedPort {
+            address: host.control_address(),
+            protocol: Some(Protocol::Http),
+            tls: control_tls,
+        },
         operator_key: std::path::absolute(arguments.data.join(OPERATOR_KEY))
             .ok()
             .filter(|path| path.exists()),
@@ -153,6 +183,9 @@ impl ServeArguments {
         let mut options = HostOptions::new(&self.data);
         options.data_address = self.listen;
         options.control_address = self.control;
+        let (data, control) = self.secure.load()?;
+        options.data_certificate = data;
+        options.control_certificate = control;
         options.dev = self.dev;
         options.compiler = cache::compiler();
         options.max_component_bytes = self.storage.max_component;
@@ -162,22 +195,42 @@ impl ServeArguments {
         options.oci = self.storage.registries()?;
         options.evict_after = self.storage.evict_after;
         options.max_resident = self.storage.max_resident as usize;
+        options.gateway.cors = self.cors;
         options.gateway.drain_timeout = Duration::from_secs(self.drain_timeout);
         Ok(options)
     }
+}
 
-    fn warn(&self, console: &Console) {
-        let open: Vec<String> = [self.listen, self.control]
-            .iter()
-            .filter(|address| !address.ip().is_loopback())
-            .map(ToString::to_string)
-            .collect();
-        if !open.is_empty() {
-            console.warn(format_args!(
-                "{} can be reached from other machines, and keys travel there unencrypted: put something that speaks TLS in front",
-                open.join(" and ")
-            ));
-        }
+fn warn(options: &HostOptions, console: &Console) {
+    let sockets = [
+        (options.data_address, &options.data_certificate),
+        (options.control_address, &options.control_certificate),
+    ];
+    let is_open = |address: &SocketAddr, certificate: &Option<Certificate>| {
+        certificate.is_none() && !address.ip().is_loopback()
+    };
+    let open: Vec<String> = sockets
+        .iter()
+        .filter(|(address, certificate)| is_open(address, certificate))
+        .map(|(address, _)| address.to_string())
+        .collect();
+    if !open.is_empty() {
+        console.warn(format_args!(
+            "{} can be reached from other machines, and keys travel there unencrypted: --tls-cert and --tls-key turn TLS on",
+            open.join(" and ")
+        ));
+    }
+}
+
+impl SecureArguments {
+    /// What the data plane and the control API show.
+    fn load(&self) -> Result<(Option<Certificate>, Option<Certificate>), Report> {
+        let both = self.both.load()?;
+        let control = match self.control_tls_cert.as_deref().zip(self.control_tls_key.as_deref()) {
+            Some((certificate, key)) => Some(tls::load(certificate, key)?),
+            None => both.clone(),
+        };
+        Ok((both, control))
     }
 }
 
@@ -236,8 +289,8 @@ impl StorageArguments {
 
 /// A host that serves, for whoever started it.
 struct Started {
-    data: SocketAddr,
-    control: SocketAddr,
+    data: ServedPort,
+    control: ServedPort,
     operator_key: Option<PathBuf>,
     is_first: bool,
     dev: bool,
@@ -246,15 +299,19 @@ struct Started {
 impl Started {
     /// One line for programs.
     fn to_json(&self) -> Value {
-        let (data, control) = (callable(self.data), callable(self.control));
+        let data = |protocol| url(&self.data, protocol);
         json!({
             "event": "ready",
             "dev": self.dev,
             "data": {
-                "address": self.data.to_string(),
-                "urls": { "http": format!("http://{data}"), "grpc": format!("grpc://{data}"), "websocket": format!("ws://{data}") },
+                "address": self.data.address.to_string(),
+                "urls": {
+                    "http": data(Protocol::Http),
+                    "grpc": data(Protocol::Grpc),
+                    "websocket": data(Protocol::WebSocket),
+                },
             },
-            "control": { "address": self.control.to_string(), "url": format!("http://{control}") },
+            "control": { "address": self.control.address.to_string(), "url": url(&self.control, Protocol::Http) },
             "operator_key": self.operator_key.as_ref().map(|path| path.to_string_lossy()),
             "first_start": self.is_first,
         })
@@ -262,13 +319,13 @@ impl Started {
 
     /// Addresses, and what to type next.
     fn describe(&self) -> Vec<String> {
-        let (data, control) = (callable(self.data), callable(self.control));
+        let calls = [Protocol::Http, Protocol::Grpc, Protocol::WebSocket];
+        let calls = calls.map(|protocol| url(&self.data, protocol)).join("  ");
+        let control = url(&self.control, Protocol::Http);
         let mut lines = vec![format!("{HEADING}The host serves:{HEADING:#}")];
-        for (name, url) in [
-            ("calls", format!("http://{data}  grpc://{data}  ws://{data}")),
-            ("control", format!("http://{control}")),
-            ("docs", format!("http://{control}/docs")),
-        ] {
+        for (name, url) in
+            [("calls", calls), ("control", control.clone()), ("docs", format!("{control}/docs"))]
+        {
             lines.push(format!("  {name:<10} {ACCENT}{url}{ACCENT:#}"));
         }
         if self.dev {
@@ -292,8 +349,8 @@ impl Started {
     }
 
     fn next(&self, control: &str) -> Vec<String> {
-        let url =
-            if control == "127.0.0.1:8081" { String::new() } else { format!(" --url http://{control}") };
+        let is_usual = control == HostUrl::default().to_string();
+        let url = if is_usual { String::new() } else { format!(" --url {control}") };
         if self.dev {
             return vec![
                 "lockgate new shout".into(),
@@ -402,8 +459,8 @@ mod tests {
         let started = |control: &str, is_first: bool, dev: bool| {
             let key = (!dev).then(|| PathBuf::from("/d/operator.key"));
             let started = Started {
-                data: "127.0.0.1:8080".parse().unwrap(),
-                control: control.parse().unwrap(),
+                data: ServedPort { address: "127.0.0.1:8080".parse().unwrap(), protocol: None, tls: false },
+                control: ServedPort { address: control.parse().unwrap(), protocol: None, tls: false },
                 operator_key: key,
                 is_first,
                 dev,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use lockgate_node::{Deployment, GatewayOptions, Node, NodeOptions, Serving, Signals};
+use lockgate_domain::spec::TlsSpec;
+use lockgate_node::{Certificate, Deployment, GatewayOptions, Node, NodeOptions, Serving, Signals};
 
 use crate::builder;
 use crate::cache::node_options;
@@ -13,6 +14,7 @@ use crate::console::{Console, FAINT, GOOD};
 use crate::failure::{Failure, Report};
 use crate::flowfile::{FlowFile, Origin};
 use crate::progress::Progress;
+use crate::tls::{self, CertificateArguments};
 use crate::up::bring_up::{Sources, deploy};
 use crate::up::ending::{end, say_goodbye};
 use crate::up::watch::Watch;
@@ -24,7 +26,7 @@ const DRAIN_SECONDS: u64 = 30;
 /// Serve a flow
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Executors given as source folders are built first. The flow is served over HTTP, gRPC and WebSocket on one port.\nThe first SIGINT or SIGTERM drains, the second ends at once.\n\nExamples:\n  lockgate up flow.yml\n  lockgate up flow.yml --port 9000 --watch\n  lockgate up flow.yml --env MODEL=small\n  lockgate up flow.yml --json | jq .urls"
+    after_help = "Executors given as source folders are built first. The flow is served over HTTP, gRPC and WebSocket on one port, unless its file names a port for each.\nThe first SIGINT or SIGTERM drains, the second ends at once.\n\nExamples:\n  lockgate up flow.yml\n  lockgate up flow.yml --port 9000 --watch\n  lockgate up flow.yml --env MODEL=small\n  lockgate up flow.yml --tls-cert cert.pem --tls-key key.pem\n  lockgate up flow.yml --json | jq .urls"
 )]
 pub(crate) struct UpArguments {
     /// The flow file, or one with `jtype: Deployment`
@@ -50,7 +52,7 @@ pub(crate) struct ServingArguments {
     #[arg(long, alias = "host-in")]
     host: Option<String>,
 
-    /// Port to listen on, 0 for any free one [default: the flow's, else 8080]
+    /// Port to listen on for every protocol, 0 for any free one [default: the flow's, else 8080]
     #[arg(short, long)]
     port: Option<u16>,
 
@@ -70,6 +72,9 @@ pub(crate) struct ServingArguments {
     /// Seconds that requests in progress have to finish when the host drains [default: 30]
     #[arg(long, value_name = "SECONDS")]
     drain_timeout: Option<u64>,
+
+    #[command(flatten)]
+    certificate: CertificateArguments,
 }
 
 impl ServingArguments {
@@ -133,8 +138,9 @@ async fn start<'a>(
     let file = origin.read()?;
     file.notes.iter().for_each(|note| console.hint(note));
     // The port first: nobody wants to wait for a build to learn that it is taken.
-    let listener =
-        listen::bind(arguments.host.as_deref(), arguments.port, &file.spec.gateway, console).await?;
+    let (gateway, certificate) = (&file.spec.gateway, certificate(arguments, &file)?);
+    let ports =
+        listen::bind(arguments.host.as_deref(), arguments.port, gateway, certificate, console).await?;
     let options = node_options(arguments.cache_dir.as_deref());
     let node = Node::new(NodeOptions { capsules: arguments.capsules.clone(), ..options })?;
     let host = Host { node, origin, console, progress };
@@ -154,10 +160,21 @@ async fn start<'a>(
     };
     let serving = host
         .node
-        .serve(listener, options)
+        .serve(ports, options)
         .map_err(|error| Report::new("cannot serve on the socket").because(&error))?;
     announce(json, &file, &deployment, &serving, console)?;
     Ok((host, serving, watch))
+}
+
+/// What the gateway shows to callers: the command line wins over the flow.
+fn certificate(arguments: &ServingArguments, file: &FlowFile) -> Result<Option<Certificate>, Report> {
+    if let Some(certificate) = arguments.certificate.load()? {
+        return Ok(Some(certificate));
+    }
+    let files = file.spec.gateway.tls.as_ref();
+    let load =
+        |tls: &TlsSpec| tls::load(&file.folder.join(&tls.certificate), &file.folder.join(&tls.private_key));
+    files.map(load).transpose()
 }
 
 fn announce(
@@ -167,14 +184,14 @@ fn announce(
     serving: &Serving,
     console: &Console,
 ) -> Result<(), Failure> {
-    let (name, address) = (&file.spec.name, serving.address());
+    let (name, ports) = (&file.spec.name, serving.ports());
     if json {
-        return console.line(summary::ready(name, deployment, address));
+        return console.line(summary::ready(name, deployment, ports));
     }
     console.line("")?;
     summary::stages(deployment).iter().try_for_each(|line| console.line(line))?;
     console.line("")?;
-    summary::addresses(name, deployment, address).iter().try_for_each(|line| console.line(line))
+    summary::addresses(name, deployment, ports).iter().try_for_each(|line| console.line(line))
 }
 
 impl Host<'_> {

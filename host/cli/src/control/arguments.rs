@@ -1,12 +1,15 @@
 //! The options that every command shares which asks a host: where it is, who asks, for whom.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use lockgate_domain::TenantName;
 use serde_json::Value;
 
 use crate::console::Console;
 use crate::control::{Client, Credentials, HostUrl, read_secret};
-use crate::failure::Failure;
+use crate::failure::{Failure, Report};
+use crate::tls::TrustArguments;
 
 /// Where the host is and who asks.
 #[derive(Debug, Clone, Args)]
@@ -23,6 +26,9 @@ pub(crate) struct HostArguments {
     /// Whose things are meant [default: the tenant of the key]
     #[arg(long, global = true, value_name = "TENANT", env = "LOCKGATE_TENANT", hide_env_values = true)]
     pub(crate) tenant: Option<TenantName>,
+
+    #[command(flatten)]
+    trust: TrustArguments,
 
     /// Print the answer as JSON
     #[arg(long, global = true)]
@@ -43,10 +49,21 @@ impl HostArguments {
         let key = self.key(console)?.or_else(saved_key);
         let saved_tenant = || saved.and_then(|saved| saved.tenant_for(&url)).cloned();
         let tenant = self.tenant.clone().or_else(saved_tenant);
-        if key.is_some() && !url.is_loopback() {
+        if key.is_some() && !url.tls && !url.is_loopback() {
             console.warn(format_args!("{url} is not this machine, and the key travels to it unencrypted"));
         }
-        Ok(Client::new(url, key, tenant))
+        let saved_ca = || saved.and_then(|saved| saved.ca_for(&url)).map(Path::to_owned);
+        let ca = self.ca()?.or_else(saved_ca);
+        Ok(Client::new(url, key, tenant).trusting(ca))
+    }
+
+    /// The file of authorities that was named, wherever the next command runs.
+    pub(crate) fn ca(&self) -> Result<Option<PathBuf>, Report> {
+        let whole = |path: &PathBuf| {
+            std::path::absolute(path)
+                .map_err(|error| Report::new(format!("cannot find {}", path.display())).because(&error))
+        };
+        self.trust.ca.as_ref().map(whole).transpose()
     }
 
     /// The key that was named, read from standard input if it was `-`.

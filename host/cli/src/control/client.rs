@@ -1,6 +1,7 @@
 //! Requests over one HTTP/1.1 connection that is kept, and answers read with a bound.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,14 +12,15 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use lockgate_domain::TenantName;
+use lockgate_socket::ALPN_HTTP1;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::control::ask::{Ask, Body};
 use crate::control::{ControlError, HostUrl};
 use crate::failure::Report;
+use crate::tls;
 
 /// Largest answer that is read into memory.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -30,6 +32,7 @@ const PAGE: usize = 500;
 /// A caller of one control API.
 pub(crate) struct Client {
     url: HostUrl,
+    ca: Option<PathBuf>,
     key: Option<String>,
     tenant: Option<TenantName>,
     link: Option<Link>,
@@ -61,7 +64,14 @@ pub(crate) struct Listing {
 impl Client {
     /// A caller; nothing is sent yet.
     pub(crate) fn new(url: HostUrl, key: Option<String>, tenant: Option<TenantName>) -> Self {
-        Self { url, key, tenant, link: None }
+        Self { url, ca: None, key, tenant, link: None }
+    }
+
+    /// Trusts whom this file names, and nobody else.
+    #[must_use]
+    pub(crate) fn trusting(mut self, ca: Option<PathBuf>) -> Self {
+        self.ca = ca;
+        self
     }
 
     /// Where it asks.
@@ -194,11 +204,11 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Link, ControlError> {
+        let secure = self.url.tls.then(|| tls::client(self.ca.as_deref(), ALPN_HTTP1)).transpose()?;
         let connecting = async {
-            let stream = TcpStream::connect(&self.url.authority).await;
-            let stream = stream.map_err(|error| unreachable(&self.url).because(&error))?;
-            // A request is written in one piece: waiting for more only delays it.
-            stream.set_nodelay(true).map_err(|error| unreachable(&self.url).because(&error))?;
+            let stream = tls::connect(&self.url.authority, secure.as_ref()).await;
+            let stream =
+                stream.map_err(|error| tls::hinted(unreachable(&self.url).because(&error), &error))?;
             let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
                 .await
                 .map_err(|error| unreachable(&self.url).because(&error))?;

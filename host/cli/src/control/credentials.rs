@@ -23,12 +23,21 @@ pub(crate) struct Credentials {
     key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenant: Option<TenantName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca: Option<PathBuf>,
 }
 
 impl Credentials {
     /// What is to be saved.
     pub(crate) fn new(url: &HostUrl, key: Option<String>, tenant: Option<TenantName>) -> Self {
-        Self { url: url.to_string(), key, tenant }
+        Self { url: url.to_string(), key, tenant, ca: None }
+    }
+
+    /// Trusts whom this file names.
+    #[must_use]
+    pub(crate) fn trusting(mut self, ca: Option<PathBuf>) -> Self {
+        self.ca = ca;
+        self
     }
 
     /// Where it is: `$XDG_CONFIG_HOME/lockgate`, else `~/.config/lockgate`; none where neither is known.
@@ -56,6 +65,24 @@ impl Credentials {
     /// The tenant, if `url` is the host that it was saved for.
     pub(crate) fn tenant_for(&self, url: &HostUrl) -> Option<&TenantName> {
         self.tenant.as_ref().filter(|_| self.url == url.to_string())
+    }
+
+    /// The file of authorities, if `url` is the host that it was saved for.
+    pub(crate) fn ca_for(&self, url: &HostUrl) -> Option<&Path> {
+        self.ca.as_deref().filter(|_| self.url == url.to_string())
+    }
+
+    /// Whether something is on the same host, whatever the port.
+    fn is_host_of(&self, authority: &str) -> bool {
+        let hosts = self.url().ok().zip(authority.parse::<HostUrl>().ok());
+        hosts.is_some_and(|(saved, called)| saved.host() == called.host())
+    }
+
+    /// The key for a call to the data plane. One that was saved for TLS never travels without.
+    fn key_for_call(self, authority: &str, tls: bool) -> Option<String> {
+        let is_safe = tls || self.url().is_ok_and(|url| !url.tls);
+        let is_host = self.is_host_of(authority);
+        self.key.filter(|_| is_safe && is_host)
     }
 
     fn read(path: &Path) -> Result<Option<Self>, Report> {
@@ -102,11 +129,15 @@ impl Credentials {
 }
 
 /// The saved key for a call to the data plane of the host that it was saved for, whatever the port.
-pub(crate) fn saved_key_for(authority: &str) -> Option<String> {
+pub(crate) fn saved_key_for(authority: &str, tls: bool) -> Option<String> {
+    Credentials::load().ok().flatten()?.key_for_call(authority, tls)
+}
+
+/// The saved file of authorities for a call to the data plane of the host that it was saved for, whatever the port.
+pub(crate) fn saved_ca_for(authority: &str) -> Option<PathBuf> {
     let saved = Credentials::load().ok().flatten()?;
-    let called: HostUrl = authority.parse().ok()?;
-    let url = saved.url().ok()?;
-    saved.key.filter(|_| url.host() == called.host())
+    let is_host = saved.is_host_of(authority);
+    saved.ca.filter(|_| is_host)
 }
 
 /// A new file with mode 0600 from its first moment on.
@@ -149,6 +180,19 @@ mod tests {
         assert!(!Credentials::forget(&path).unwrap());
         std::fs::write(&path, "{").unwrap();
         assert!(Credentials::read(&path).is_err());
+    }
+
+    #[test]
+    fn a_key_that_was_saved_for_tls_does_not_travel_without() {
+        let check = |saved: &str, called: &str, tls: bool, expected: bool| {
+            let saved = Credentials::new(&saved.parse().unwrap(), Some("k".into()), None);
+            assert_eq!(saved.key_for_call(called, tls).is_some(), expected, "{called} {tls}");
+        };
+        check("http://h.example:8081", "h.example:8080", false, true);
+        check("http://h.example:8081", "h.example:8080", true, true);
+        check("https://h.example:8081", "h.example:8080", true, true);
+        check("https://h.example:8081", "h.example:8080", false, false);
+        check("https://h.example:8081", "other.example:8080", true, false);
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod url;
 pub(crate) use self::arguments::HostArguments;
 pub(crate) use self::ask::Ask;
 pub(crate) use self::client::{Client, Listing, parse as parse_reply};
-pub(crate) use self::credentials::{Credentials, saved_key_for, write_private};
+pub(crate) use self::credentials::{Credentials, saved_ca_for, saved_key_for, write_private};
 pub(crate) use self::error::ControlError;
 pub(crate) use self::files::{
     assignment, bytes as parse_bytes, count as parse_count, merge, read_json, span,

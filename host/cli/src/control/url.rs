@@ -11,6 +11,8 @@ pub(crate) const CONTROL_PORT: u16 = 8081;
 /// The address of a control API, and the path under which it is if something stands in front of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostUrl {
+    /// Whether it speaks TLS.
+    pub(crate) tls: bool,
     /// `host:port`.
     pub(crate) authority: String,
     /// Empty, or `/lockgate` without a slash at its end.
@@ -32,7 +34,7 @@ impl HostUrl {
 
 impl Default for HostUrl {
     fn default() -> Self {
-        Self { authority: format!("127.0.0.1:{CONTROL_PORT}"), prefix: String::new() }
+        Self { tls: false, authority: format!("127.0.0.1:{CONTROL_PORT}"), prefix: String::new() }
     }
 }
 
@@ -41,17 +43,13 @@ impl FromStr for HostUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let bad = || format!("expected http://HOST:PORT, such as {}", Self::default());
+        let bad = || format!("expected http://HOST:PORT or https://HOST:PORT, such as {}", Self::default());
         let uri: Uri = with_scheme.parse().map_err(|_| bad())?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err(
-                    "https is not spoken yet: use http:// on a network that you trust, or a tunnel".into()
-                );
-            }
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
             Some(_) | None => return Err(bad()),
-        }
+        };
         if uri.query().is_some() || uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
         {
             return Err(bad());
@@ -59,13 +57,13 @@ impl FromStr for HostUrl {
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(bad)?;
         let port = uri.port_u16().unwrap_or(CONTROL_PORT);
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { authority: format!("{host}:{port}"), prefix })
+        Ok(Self { tls, authority: format!("{host}:{port}"), prefix })
     }
 }
 
 impl fmt::Display for HostUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.prefix)
+        write!(f, "http{}://{}{}", if self.tls { "s" } else { "" }, self.authority, self.prefix)
     }
 }
 
@@ -84,7 +82,8 @@ mod tests {
         check("http://localhost/", Some(("http://localhost:8081", true)));
         check("http://[::1]:80", Some(("http://[::1]:80", true)));
         check("http://host.example/lockgate/", Some(("http://host.example:8081/lockgate", false)));
-        check("https://x", None);
+        check("https://x", Some(("https://x:8081", false)));
+        check("https://localhost:443/", Some(("https://localhost:443", true)));
         check("ftp://x", None);
         check("http://me:secret@x", None);
         check("http://x/?q", None);

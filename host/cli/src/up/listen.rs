@@ -3,7 +3,8 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-use lockgate_domain::spec::GatewaySpec;
+use lockgate_domain::spec::{GatewaySpec, Protocol};
+use lockgate_node::{Certificate, Listener, Port};
 use tokio::net::TcpListener;
 
 use crate::console::Console;
@@ -20,19 +21,30 @@ pub(crate) async fn bind(
     host: Option<&str>,
     port: Option<u16>,
     gateway: &GatewaySpec,
+    certificate: Option<Certificate>,
     console: &Console,
-) -> Result<TcpListener, Report> {
+) -> Result<Vec<Port>, Report> {
     let host = host.or(gateway.host.as_deref()).unwrap_or(DEFAULT_HOST);
-    let port = port.or(gateway.port).unwrap_or(DEFAULT_PORT);
-    let address = resolve(host, port)?;
-    let listener = TcpListener::bind(address).await.map_err(|error| explain(&error, address))?;
+    let wanted: Vec<(u16, Option<Protocol>)> = match port {
+        None if !gateway.ports.is_empty() => {
+            gateway.ports.iter().map(|port| (port.port, Some(port.protocol))).collect()
+        }
+        port => vec![(port.or(gateway.port).unwrap_or(DEFAULT_PORT), None)],
+    };
+    let mut ports = Vec::with_capacity(wanted.len());
+    for (port, protocol) in wanted {
+        let address = resolve(host, port)?;
+        let listener = TcpListener::bind(address).await.map_err(|error| explain(&error, address))?;
+        ports.push(Port { listener: Listener::new(listener, certificate.clone()), protocol });
+    }
+    let address = resolve(host, DEFAULT_PORT)?;
     if !address.ip().is_loopback() {
         console.warn(format_args!(
             "{} can be reached from other machines, and 'lockgate up' asks nobody for a key: anybody who reaches the port may call the flow",
             show_host(address.ip())
         ));
     }
-    Ok(listener)
+    Ok(ports)
 }
 
 /// The address that a host and a port stand for.
@@ -106,7 +118,7 @@ mod tests {
         let console = Console::new(crate::args::Color::Never, crate::args::LogLines::Pretty);
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = taken.local_addr().unwrap().port();
-        let report = bind(None, Some(port), &GatewaySpec::default(), &console).await.unwrap_err();
+        let report = bind(None, Some(port), &GatewaySpec::default(), None, &console).await.unwrap_err();
         let text = anstream::adapter::strip_str(&report.render()).to_string();
         assert!(
             text.starts_with(&format!("error: port {port} is in use\nhint: choose another one")),

@@ -1,12 +1,11 @@
 //! What runs and how to reach it: for a person a table, URLs and a line to paste; for a program one JSON object.
 
-use std::net::SocketAddr;
-
-use lockgate_domain::spec::{InstanceMode, PoolOptions};
+use lockgate_domain::spec::{InstanceMode, PoolOptions, Protocol};
 use lockgate_domain::{EndpointName, FlowName, Limits};
-use lockgate_node::{Deployment, Stage};
-use serde_json::{Value, json};
+use lockgate_node::{Deployment, ServedPort, Stage};
+use serde_json::{Map, Value, json};
 
+use crate::call::target::DEFAULT_URL;
 use crate::console::{ACCENT, FAINT, HEADING};
 use crate::measures;
 use crate::table::{Align, Table};
@@ -16,6 +15,22 @@ use crate::up::listen::callable;
 const SHOWN_ENDPOINTS: usize = 4;
 /// Endpoints that make a good first call, best first.
 const INVITING: &[&str] = &["/search", "/", EndpointName::FALLBACK];
+
+/// A URL of that protocol on a port.
+pub(crate) fn url(port: &ServedPort, protocol: Protocol) -> String {
+    let scheme = match protocol {
+        Protocol::Grpc => "grpc",
+        Protocol::Http => "http",
+        Protocol::WebSocket => "ws",
+    };
+    format!("{scheme}{}://{}", if port.tls { "s" } else { "" }, callable(port.address))
+}
+
+/// Where that protocol is served, if it is.
+fn find(ports: &[ServedPort], protocol: Protocol) -> Option<String> {
+    let serves = |port: &&ServedPort| port.protocol.is_none_or(|only| only == protocol);
+    ports.iter().find(serves).map(|port| url(port, protocol))
+}
 
 /// The stages as a table.
 pub(crate) fn stages(deployment: &Deployment) -> Vec<String> {
@@ -46,43 +61,56 @@ pub(crate) fn stages(deployment: &Deployment) -> Vec<String> {
 }
 
 /// Where the flow is, and a first call to paste.
-pub(crate) fn addresses(flow: &FlowName, deployment: &Deployment, address: SocketAddr) -> Vec<String> {
-    let host = callable(address);
+pub(crate) fn addresses(flow: &FlowName, deployment: &Deployment, ports: &[ServedPort]) -> Vec<String> {
     let endpoint = first_endpoint(deployment);
-    let mut lines = vec![format!("{HEADING}{flow}{HEADING:#} is served on one port:")];
-    for (name, url) in [
-        ("HTTP", format!("http://{host}")),
-        ("gRPC", format!("grpc://{host}")),
-        ("WebSocket", format!("ws://{host}")),
-        ("docs", format!("http://{host}/docs")),
-    ] {
-        lines.push(format!("  {name:<10} {ACCENT}{url}{ACCENT:#}"));
+    let places = if ports.len() == 1 { "one port".to_owned() } else { format!("{} ports", ports.len()) };
+    let mut lines = vec![format!("{HEADING}{flow}{HEADING:#} is served on {places}:")];
+    let http = find(ports, Protocol::Http);
+    for port in ports {
+        for (name, protocol) in
+            [("HTTP", Protocol::Http), ("gRPC", Protocol::Grpc), ("WebSocket", Protocol::WebSocket)]
+        {
+            if port.protocol.is_none_or(|only| only == protocol) {
+                lines.push(format!("  {name:<10} {ACCENT}{}{ACCENT:#}", url(port, protocol)));
+            }
+        }
+    }
+    if let Some(http) = &http {
+        lines.push(format!("  {:<10} {ACCENT}{http}/docs{ACCENT:#}", "docs"));
     }
     lines.push(String::new());
     lines.push(format!("{HEADING}Try it:{HEADING:#}"));
-    lines.push(format!("  {}", curl(&host, &endpoint)));
-    let url = if host == "127.0.0.1:8080" { String::new() } else { format!("grpc://{host} ") };
-    lines.push(format!("  lockgate call {url}--endpoint {endpoint} --text 'hello world'"));
+    if let Some(http) = &http {
+        lines.push(format!("  {}", curl(http, &endpoint)));
+    }
+    let called = [Protocol::Grpc, Protocol::Http, Protocol::WebSocket];
+    let called = called.into_iter().find_map(|protocol| find(ports, protocol)).unwrap_or_default();
+    let called = if called == DEFAULT_URL { String::new() } else { called + " " };
+    lines.push(format!("  lockgate call {called}--endpoint {endpoint} --text 'hello world'"));
     lines.push(String::new());
     lines.push(format!("{FAINT}Ctrl-C drains and ends.{FAINT:#}"));
     lines
 }
 
 /// One line for programs: the flow is ready.
-pub(crate) fn ready(flow: &FlowName, deployment: &Deployment, address: SocketAddr) -> Value {
-    let host = callable(address);
+pub(crate) fn ready(flow: &FlowName, deployment: &Deployment, ports: &[ServedPort]) -> Value {
     let stages: Vec<Value> = deployment.stages.iter().map(stage_json).collect();
+    let first = ports.first().map(|port| port.address);
+    let mut urls = Map::new();
+    for protocol in [Protocol::Http, Protocol::Grpc, Protocol::WebSocket] {
+        if let Some(url) = find(ports, protocol) {
+            urls.insert(protocol.as_str().to_owned(), url.into());
+        }
+    }
+    if let Some(http) = find(ports, Protocol::Http) {
+        urls.insert("docs".to_owned(), format!("{http}/docs").into());
+    }
     json!({
         "event": "ready",
         "flow": flow.as_str(),
-        "address": address.to_string(),
-        "port": address.port(),
-        "urls": {
-            "http": format!("http://{host}"),
-            "grpc": format!("grpc://{host}"),
-            "websocket": format!("ws://{host}"),
-            "docs": format!("http://{host}/docs"),
-        },
+        "address": first.map(|address| address.to_string()),
+        "port": first.map(|address| address.port()),
+        "urls": urls,
         "endpoint": first_endpoint(deployment),
         "stages": stages,
     })
@@ -162,11 +190,11 @@ fn first_endpoint(deployment: &Deployment) -> String {
 }
 
 /// A line for a shell. Endpoints are free of blanks; a quote in one is a quote too much for a hint.
-fn curl(host: &str, endpoint: &str) -> String {
+fn curl(url: &str, endpoint: &str) -> String {
     let simple = endpoint.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_-.".contains(&b));
     let path = if simple && endpoint != "/" { endpoint } else { "/post" };
     format!(
-        "curl -s http://{host}{path} -H 'content-type: application/json' -d '{{\"data\": [{{\"text\": \"hello world\"}}]}}'"
+        "curl -s {url}{path} -H 'content-type: application/json' -d '{{\"data\": [{{\"text\": \"hello world\"}}]}}'"
     )
 }
 

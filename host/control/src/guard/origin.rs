@@ -19,7 +19,10 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Problem> {
             format!("a host in development mode is not addressed as {:?}", crate::refusal::cut(host));
         return Err(denied(message));
     }
-    let is_own_page = |origin: &str| origin.strip_prefix("http://").is_some_and(|page| Some(page) == host);
+    let is_own_page = |origin: &str| {
+        let page = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        page.is_some_and(|page| Some(page) == host)
+    };
     let from_page = text(&ORIGIN).is_some_and(|origin| !is_own_page(origin));
     let cross_site = text(&FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
     if from_page || cross_site {
@@ -64,6 +67,7 @@ mod tests {
         check(&[(HOST, "rebound.example.org:8081")], false);
         check(&[(HOST, "10.0.0.1")], false);
         check(&[(HOST, "localhost:8081"), (ORIGIN, "http://localhost:8081")], true);
+        check(&[(HOST, "localhost:8081"), (ORIGIN, "https://localhost:8081")], true);
         check(&[(HOST, "localhost:8081"), (ORIGIN, "http://localhost:3000")], false);
         check(&[(HOST, "localhost:8081"), (ORIGIN, "null")], false);
         check(&[(HOST, "localhost:8081"), (ORIGIN, "https://example.org")], false);

@@ -28,7 +28,7 @@ async fn serve(options: ControlOptions) -> Served {
     let (control, shutdown) = (host.control.clone(), CancellationToken::new());
     let mut running = JoinSet::new();
     let end = shutdown.clone();
-    running.spawn(async move { control.serve(listener, end).await });
+    running.spawn(async move { control.serve(listener.into(), end).await });
     Served { host, address, shutdown, running }
 }
 

@@ -29,6 +29,7 @@ const SANDBOX: &str =
 const NO_CONTAINER: &str = "executors are sandboxed components and run without containers: remove it";
 const NO_ENVIRONMENT: &str =
     "executors have no environment: pass values with `uses_with`, such as `key: ${{ ENV.KEY }}`";
+const CLIENT_TLS: &str = "it is for clients: `ssl_certfile` and `ssl_keyfile` make the gateway speak TLS";
 const GATEWAY_CODE: &str = "the gateway is part of the host and cannot be replaced: remove it";
 
 const NO_VAULT: &str =
@@ -83,10 +84,13 @@ pub(super) const WITH: Table = &[
     ("title", Taken),
     ("description", Taken),
     ("env", Taken),
+    ("cors", Taken),
+    ("ssl_certfile", Taken),
+    ("ssl_keyfile", Taken),
     ("max_message_bytes", Taken),
     ("max_concurrent_requests", Taken),
-    ("protocols", Refused("write `protocol`, or nothing: every protocol is served")),
-    ("ports", Refused("write `port` with one number: every protocol is served on it")),
+    ("protocols", Refused("call it `protocol`")),
+    ("ports", Refused("call it `port`")),
     ("workspace", Ignored("executors have no file system")),
     ("quiet", Ignored(LOGS)),
     ("quiet_error", Ignored(LOGS)),
@@ -112,10 +116,7 @@ pub(super) const WITH: Table = &[
     ("exit_on_exceptions", Ignored("an executor's error never ends the process")),
     ("optout_telemetry", Ignored("nothing is reported to anybody")),
     ("docs_host", Ignored("nothing refers to it")),
-    ("cors", Later),
-    ("ssl_certfile", Later),
-    ("ssl_keyfile", Later),
-    ("tls", Later),
+    ("tls", Ignored(CLIENT_TLS)),
     ("expose_endpoints", Later),
     ("expose_graphql_endpoint", Later),
     ("replicas", Later),

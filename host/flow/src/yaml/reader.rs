@@ -205,6 +205,11 @@ impl<'a> Section<'a> {
         self.entries.iter().any(|(known, node)| known.text == key && node.is_null() && node.written.is_some())
     }
 
+    /// Whether the key stands there with a value, even one that could not be filled in.
+    pub(super) fn mentions(&self, key: &str) -> bool {
+        self.get(key).is_some() || self.is_unresolved(key)
+    }
+
     /// A key and its value; none if it is missing or empty.
     pub(super) fn entry(&self, key: &str) -> Option<(&'a Key, &'a Node)> {
         let found = self.entries.iter().find(|(known, _)| known.text == key);

@@ -1,19 +1,16 @@
 //! The file as a whole: what it is, the gateway, and the graph of its executors.
 
-use lockgate_domain::spec::GatewaySpec;
 use lockgate_domain::{FlowName, FlowSpec};
 
 use super::errors::{FlowError, Place};
 use super::executor::{self, Defaults, RETRIES, ReadStage, SEND_TIME};
+use super::gateway::{self, Settings};
 use super::keys;
 use super::pool::{MAX_FUEL, MAX_TIME_MS};
 use super::reader::{Range, Reader, Section};
 use super::tree::{Node, Value, shorten};
 use super::units::Unit;
-use crate::graph::{self, MAX_STAGES, nearest};
-
-/// Protocols, all of which are always served.
-const PROTOCOLS: &[&str] = &["grpc", "http", "websocket"];
+use crate::graph::{self, MAX_STAGES};
 
 /// Reads the file; none if it is too wrong to make a specification of.
 pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<FlowSpec> {
@@ -38,7 +35,7 @@ pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<FlowSpec> {
     check_twice(&settings, reader);
     let settings = Settings(&settings);
     let name = settings.find("name").and_then(|section| reader.parsed::<FlowName>(section, "name"));
-    let gateway = read_gateway(&settings, reader);
+    let gateway = gateway::read(&settings, reader);
     let defaults = Defaults {
         timeout_ms: settings
             .find("timeout_send")
@@ -61,16 +58,6 @@ pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<FlowSpec> {
         fuel: fuel.unwrap_or(FlowSpec::DEFAULT_FUEL),
         timeout_ms: timeout_ms.unwrap_or(FlowSpec::DEFAULT_TIMEOUT_MS),
     })
-}
-
-/// `with:` and `gateway:`, which say the same things.
-struct Settings<'s, 'a>(&'s [Section<'a>]);
-
-impl<'s, 'a> Settings<'s, 'a> {
-    /// The section that has this key.
-    fn find(&self, key: &str) -> Option<&'s Section<'a>> {
-        self.0.iter().find(|section| section.get(key).is_some())
-    }
 }
 
 fn check_kind(root: &Section<'_>, place: Place, reader: &mut Reader) {
@@ -106,97 +93,6 @@ fn check_twice(settings: &[Section<'_>], reader: &mut Reader) {
         {
             let message = format!("`{key}` stands here and under `with:` in line {}", first.place.line);
             reader.report(FlowError::new(Some(second.place), message).with_hint("keep one of them"));
-        }
-    }
-}
-
-fn read_gateway(settings: &Settings<'_, '_>, reader: &mut Reader) -> GatewaySpec {
-    let mut gateway = GatewaySpec::default();
-    if let Some(section) = settings.find("host") {
-        gateway.host = reader.text(section, "host");
-    }
-    if let Some(section) = settings.find("port") {
-        gateway.port = read_port(section, reader);
-    }
-    if let Some(section) = settings.find("protocol") {
-        check_protocols(section, reader);
-    }
-    gateway.title = read_text(settings, "title", reader);
-    gateway.description = read_text(settings, "description", reader);
-    let mut number = |key: &str, unit: Unit, most: u64| {
-        let section = settings.find(key)?;
-        reader.number(section, key, Range::new(unit, 1, most))
-    };
-    if let Some(bytes) = number("max_message_bytes", Unit::Bytes, 2 << 30) {
-        gateway.max_message_bytes = bytes;
-    }
-    let small =
-        |value: Option<u64>, default: u32| value.and_then(|v| u32::try_from(v).ok()).unwrap_or(default);
-    gateway.prefetch = small(number("prefetch", Unit::Count, 1_000_000), gateway.prefetch);
-    gateway.max_concurrent_requests =
-        small(number("max_concurrent_requests", Unit::Count, 1_000_000), gateway.max_concurrent_requests);
-    gateway
-}
-
-fn read_text(settings: &Settings<'_, '_>, key: &str, reader: &mut Reader) -> Option<String> {
-    reader.short_text(settings.find(key)?, key)
-}
-
-/// One port for every protocol; Jina's list is taken when it names one.
-fn read_port(section: &Section<'_>, reader: &mut Reader) -> Option<u16> {
-    let node = section.get("port")?;
-    let single = match &node.value {
-        Value::List(items) => match items.as_slice() {
-            [only] => only,
-            _ => {
-                let message =
-                    format!("`port` of {} must be one number, not {} of them", section.what, items.len());
-                reader.report(
-                    FlowError::new(Some(node.place), message)
-                        .with_hint("every protocol is served on the same port: keep one"),
-                );
-                return None;
-            }
-        },
-        _ => node,
-    };
-    let port = match &single.value {
-        Value::Integer(port) => u16::try_from(*port).ok(),
-        Value::Text(text) => text.parse().ok(),
-        _ => None,
-    };
-    if port.is_none() {
-        let message =
-            format!("`port` of {} must be a number from 0 to 65535, not {}", section.what, single.shown());
-        reader.report_at(single.place, message);
-    }
-    port
-}
-
-fn check_protocols(section: &Section<'_>, reader: &mut Reader) {
-    let Some(node) = section.get("protocol") else { return };
-    let items = match &node.value {
-        Value::List(items) => items.as_slice(),
-        _ => std::slice::from_ref(node),
-    };
-    for item in items {
-        let known = match &item.value {
-            Value::Text(text) => {
-                let text = text.to_ascii_lowercase();
-                if PROTOCOLS.contains(&text.as_str()) {
-                    Ok(())
-                } else {
-                    Err(nearest(&text, PROTOCOLS.iter().copied()))
-                }
-            }
-            _ => Err(None),
-        };
-        if let Err(nearest) = known {
-            let error = FlowError::new(Some(item.place), format!("{} is not a protocol", item.shown()));
-            reader.report(error.with_hint(match nearest {
-                Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => "grpc, http and websocket are served, always all of them".to_owned(),
-            }));
         }
     }
 }

@@ -444,7 +444,7 @@ fn the_file_as_a_whole_is_checked() {
     );
     check(
         &format!("jtype: Flow\nwith: {{port: [1, 2]}}\n{tail}"),
-        "`port` of `with` must be one number, not 2 of them (line 2): every protocol is served on the same port: keep one",
+        "`port` of `with` names 2 ports, and `protocol` none (line 2): write as many protocols as ports, such as `protocol: [grpc, http]` with `port: [8080, 8081]`, or one port: every protocol is served on it",
     );
     check(
         &format!("jtype: Flow\nwith: {{port: 70000}}\n{tail}"),
@@ -460,7 +460,7 @@ fn the_file_as_a_whole_is_checked() {
     );
     check(
         &format!("jtype: Flow\nwith: {{ssl_keyfile: k}}\n{tail}"),
-        "`ssl_keyfile` in `with` is not supported yet (line 2): remove it",
+        "`ssl_keyfile` stands without `ssl_certfile` (line 2): TLS needs a certificate and its private key",
     );
 }
 
@@ -621,4 +621,40 @@ executors:
         "{/a: {custom_metric: len}}",
         "`custom_metric` in `/a` in `uses_dynamic_batching` of executor `encoder` means nothing here",
     );
+}
+
+#[test]
+fn each_protocol_may_have_a_port_of_its_own() {
+    let read =
+        |with: &str| spec(&format!("jtype: Flow\nwith: {{{with}}}\nexecutors: [{{uses: e.wasm}}]")).gateway;
+    let check = |with: &str, port: Option<u16>, ports: &[(&str, u16)]| {
+        let gateway = read(with);
+        let read: Vec<_> = gateway.ports.iter().map(|port| (port.protocol.as_str(), port.port)).collect();
+        assert_eq!((gateway.port, read.as_slice()), (port, ports), "{with}");
+    };
+    check("", None, &[]);
+    check("port: 9", Some(9), &[]);
+    check("port: [9]", Some(9), &[]);
+    check("protocol: [grpc, http]", None, &[]);
+    check("protocol: [grpc, http], port: 9", Some(9), &[]);
+    check("protocol: [grpc, HTTP], port: [9, 10]", None, &[("grpc", 9), ("http", 10)]);
+    check("protocol: [websocket, http], port: [0, 0]", None, &[("websocket", 0), ("http", 0)]);
+    assert!(read("cors: true").cors && !read("").cors);
+
+    let check = |with: &str, expected: &str| {
+        let told = errors(&format!("jtype: Flow\nwith: {{{with}}}\nexecutors: [{{uses: e.wasm}}]"));
+        assert!(told.starts_with(expected), "{told}");
+    };
+    check(
+        "protocol: grpc, port: [1, 2]",
+        "`port` of `with` names 2 ports, and `protocol` one protocol (line 2): write as many",
+    );
+    check(
+        "protocol: [grpc, http, websocket], port: [1, 2]",
+        "`port` of `with` names 2 ports, and `protocol` 3 protocols",
+    );
+    check("protocol: [grpc, http], port: [7, 7]", "`port` of `with` names 7 twice");
+    check("protocol: [grpc, smtp], port: [x, 70000]", "\"smtp\" is not a protocol (line 2): there are grpc");
+    check("port: []", "`port` of `with` names none, and `protocol` none");
+    check("cors: 1", "`cors` of `with` must be true or false, not 1");
 }

@@ -39,6 +39,11 @@ pub(super) fn exists(path: &str) -> bool {
     )
 }
 
+/// Whether a page stands on every port, whatever is served there.
+pub(crate) fn are_everywhere(path: &str) -> bool {
+    matches!(path, "/" | "/status" | "/dry_run" | "/healthz" | "/readyz" | "/metrics")
+}
+
 /// Answers GET and HEAD. Pages that are the same for everybody need no credential; what tells of a flow does.
 pub(super) fn answer(caller: &Caller<'_>) -> Response<Body> {
     let (gate, path) = (caller.gate, caller.address.path);

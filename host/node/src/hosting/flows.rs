@@ -121,7 +121,9 @@ fn gateway_faults(gateway: &GatewaySpec) -> Vec<String> {
     let usual = GatewaySpec::default();
     let keys = [
         ("host", gateway.host.is_some()),
-        ("port", gateway.port.is_some()),
+        ("port", gateway.port.is_some() || !gateway.ports.is_empty()),
+        ("cors", gateway.cors),
+        ("ssl_certfile", gateway.tls.is_some()),
         ("max_message_bytes", gateway.max_message_bytes != usual.max_message_bytes),
         ("prefetch", gateway.prefetch != usual.prefetch),
         ("max_concurrent_requests", gateway.max_concurrent_requests != usual.max_concurrent_requests),

@@ -13,6 +13,7 @@ use lockgate_control::{Control, ControlOptions, ControlParts};
 use lockgate_domain::{ErrorCode, Problem};
 use lockgate_gateway::Gateway;
 use lockgate_registry::oci::OciPuller;
+use lockgate_socket::{Certificate, Listener};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
@@ -26,6 +27,7 @@ use super::platform::Platform;
 use super::shadow::{Referee, ShadowRunner};
 use super::validator::RuntimeValidator;
 use super::{numbers, reexamine};
+use crate::certificates;
 use crate::serving::Ended;
 use crate::tasks::{TaskKind, Tasks};
 
@@ -52,8 +54,8 @@ impl Host {
     /// Opens the data directory, binds both sockets and serves until the handle ends it.
     pub async fn start(options: HostOptions) -> Result<Self, Problem> {
         check_addresses(&options)?;
-        let data = bind(options.data_address, "the data plane").await?;
-        let control = bind(options.control_address, "the control API").await?;
+        let data = bind(options.data_address, &options.data_certificate, "the data plane").await?;
+        let control = bind(options.control_address, &options.control_certificate, "the control API").await?;
         let drain = CancellationToken::new();
         let (opened, draining) = (options.clone(), drain.clone());
         let parts = blocking(move || parts::open(&opened, draining)).await?;
@@ -63,8 +65,8 @@ impl Host {
     fn serve(
         options: HostOptions,
         parts: Parts,
-        (data, data_address): (TcpListener, SocketAddr),
-        (control, control_address): (TcpListener, SocketAddr),
+        (data, data_address): (Listener, SocketAddr),
+        (control, control_address): (Listener, SocketAddr),
         drain: CancellationToken,
     ) -> Result<Self, Problem> {
         let Parts { registry, authenticator, platform, shadows } = parts;
@@ -107,10 +109,15 @@ impl Host {
             worst: Ended::Drained,
         };
         let drained = host.drain.clone();
-        host.surface(TaskKind::Gateway, async move { gateway.serve(data, drained).await.cut_off });
+        host.surface(
+            TaskKind::Gateway,
+            async move { gateway.serve(vec![data.into()], drained).await.cut_off },
+        );
         let drained = host.drain.clone();
         host.surface(TaskKind::Control, async move { api.serve(control, drained).await.cut_off });
         host.background(shadows);
+        let shown = [options.data_certificate, options.control_certificate].into_iter().flatten().collect();
+        host.tasks.spawn(TaskKind::Certificates, certificates::follow(shown, host.ended.clone()));
         Ok(host)
     }
 
@@ -267,11 +274,15 @@ fn check_addresses(options: &HostOptions) -> Result<(), Problem> {
     }
 }
 
-async fn bind(address: SocketAddr, what: &str) -> Result<(TcpListener, SocketAddr), Problem> {
+async fn bind(
+    address: SocketAddr,
+    certificate: &Option<Certificate>,
+    what: &str,
+) -> Result<(Listener, SocketAddr), Problem> {
     let bound = async {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok::<_, std::io::Error>((listener, address))
+        Ok::<_, std::io::Error>((Listener::new(listener, certificate.clone()), address))
     };
     bound.await.map_err(|error| {
         Problem::new(ErrorCode::HostFault, format!("{what} cannot listen on {address}: {error}"))

@@ -9,6 +9,7 @@ use lockgate_gateway::GatewayOptions;
 use lockgate_registry::jwt::JwtOptions;
 use lockgate_registry::oci::OciOptions;
 use lockgate_runtime::CompilerCommand;
+use lockgate_socket::Certificate;
 
 /// What a host with tenants is made of.
 #[derive(Debug, Clone)]
@@ -19,6 +20,10 @@ pub struct HostOptions {
     pub data_address: SocketAddr,
     /// Where the control API listens.
     pub control_address: SocketAddr,
+    /// What the data plane shows to callers; none speaks no TLS.
+    pub data_certificate: Option<Certificate>,
+    /// What the control API shows to callers; none speaks no TLS.
+    pub control_certificate: Option<Certificate>,
     /// Whether nobody has to say who it is. Refused unless both addresses are loopback.
     pub dev: bool,
     /// The process that compiles; none compiles in this one, which only tests should do.
@@ -56,6 +61,8 @@ impl HostOptions {
             data_dir: data_dir.into(),
             data_address: loopback(Self::DATA_PORT),
             control_address: loopback(Self::CONTROL_PORT),
+            data_certificate: None,
+            control_certificate: None,
             dev: false,
             compiler: None,
             cache_bytes: 4 << 30,

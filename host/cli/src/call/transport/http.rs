@@ -9,17 +9,18 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use lockgate_domain::{ErrorCode, Parameters, Problem};
+use lockgate_socket::ClientTls;
 use lockgate_wire::envelope::{Answer, Request};
 use lockgate_wire::{grpc, json, proto};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::{MAX_ANSWER_BYTES, limits, unreachable, unreadable};
 use crate::call::target::Target;
 use crate::failure::Report;
+use crate::tls;
 
 pub(super) struct HttpConnection {
     target: Target,
@@ -30,11 +31,13 @@ pub(super) struct HttpConnection {
 }
 
 impl HttpConnection {
-    pub(super) async fn open(target: &Target, marks: HeaderMap) -> Result<Self, Report> {
-        let stream =
-            TcpStream::connect(&target.authority).await.map_err(|error| unreachable(target, Some(&error)))?;
-        // A request is written in one piece: waiting for more only delays it.
-        stream.set_nodelay(true).map_err(|error| unreachable(target, Some(&error)))?;
+    pub(super) async fn open(
+        target: &Target,
+        secure: Option<&ClientTls>,
+        marks: HeaderMap,
+    ) -> Result<Self, Report> {
+        let stream = tls::connect(&target.authority, secure).await;
+        let stream = stream.map_err(|error| unreachable(target, Some(&error)))?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| unreachable(target, Some(&error)))?;

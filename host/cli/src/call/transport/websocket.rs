@@ -5,37 +5,38 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderValue, Response};
+use lockgate_socket::{ClientSocket, ClientTls};
 use lockgate_wire::envelope::{Answer, Request};
 use lockgate_wire::{grpc, proto};
 use prost::Message as _;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::http::explain;
 use super::{MAX_ANSWER_BYTES, limits, refused, unreachable, unreadable};
 use crate::call::target::Target;
 use crate::failure::Report;
+use crate::tls;
 
 /// Jina's sign for the end of input.
 const END: &[u8] = &[0];
 
 pub(super) struct WebSocketConnection {
     target: Target,
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: WebSocketStream<ClientSocket>,
 }
 
 impl WebSocketConnection {
     pub(super) async fn open(
         target: &Target,
+        secure: Option<&ClientTls>,
         timeout: Option<Duration>,
         marks: HeaderMap,
     ) -> Result<Self, Report> {
-        let mut request = format!("ws://{}/", target.authority)
-            .into_client_request()
-            .map_err(|error| unreachable(target, Some(&error)))?;
+        let mut request =
+            format!("{target}/").into_client_request().map_err(|error| unreachable(target, Some(&error)))?;
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("bytes"));
         request.headers_mut().extend(marks);
         if let Some(timeout) = timeout.and_then(|t| HeaderValue::from_str(&t.as_millis().to_string()).ok()) {
@@ -44,11 +45,13 @@ impl WebSocketConnection {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_ANSWER_BYTES))
             .max_frame_size(Some(MAX_ANSWER_BYTES));
-        let (stream, _) =
-            connect_async_with_config(request, Some(config), true).await.map_err(|error| match &error {
-                Error::Http(response) => refusal(target, response),
-                _ => unreachable(target, Some(&error)),
-            })?;
+        let socket = tls::connect(&target.authority, secure).await;
+        let socket = socket.map_err(|error| unreachable(target, Some(&error)))?;
+        let shaken = client_async_with_config(request, socket, Some(config)).await;
+        let (stream, _) = shaken.map_err(|error| match &error {
+            Error::Http(response) => refusal(target, response),
+            _ => unreachable(target, Some(&error)),
+        })?;
         Ok(Self { target: target.clone(), stream })
     }
 

@@ -45,10 +45,41 @@ fn the_table_shows_what_runs() {
     ");
 }
 
+fn place(tls: bool) -> [ServedPort; 1] {
+    [ServedPort { address: "0.0.0.0:9000".parse().unwrap(), protocol: None, tls }]
+}
+
+#[test]
+fn each_port_is_told_with_what_is_served_on_it() {
+    let port = |port: u16, protocol: Protocol| ServedPort {
+        address: ([127, 0, 0, 1], port).into(),
+        protocol: Some(protocol),
+        tls: false,
+    };
+    let flow = "search".parse().unwrap();
+    let ports = [port(9000, Protocol::Grpc), port(9001, Protocol::Http)];
+    insta::assert_snapshot!(plain(&addresses(&flow, &chain(), &ports)), @r#"
+    search is served on 2 ports:
+      gRPC       grpc://127.0.0.1:9000
+      HTTP       http://127.0.0.1:9001
+      docs       http://127.0.0.1:9001/docs
+
+    Try it:
+      curl -s http://127.0.0.1:9001/search -H 'content-type: application/json' -d '{"data": [{"text": "hello world"}]}'
+      lockgate call grpc://127.0.0.1:9000 --endpoint /search --text 'hello world'
+
+    Ctrl-C drains and ends.
+    "#);
+    let urls = &ready(&flow, &chain(), &ports)["urls"];
+    assert_eq!((&urls["http"], &urls["websocket"]), (&"http://127.0.0.1:9001".into(), &Value::Null));
+    let only = plain(&addresses(&flow, &chain(), &ports[..1]));
+    assert!(!only.contains("http:") && only.contains("lockgate call grpc://"), "{only}");
+}
+
 #[test]
 fn the_addresses_can_be_pasted() {
     let flow = "search".parse().unwrap();
-    insta::assert_snapshot!(plain(&addresses(&flow, &chain(), "0.0.0.0:9000".parse().unwrap())), @r#"
+    insta::assert_snapshot!(plain(&addresses(&flow, &chain(), &place(false))), @r#"
     search is served on one port:
       HTTP       http://127.0.0.1:9000
       gRPC       grpc://127.0.0.1:9000
@@ -61,6 +92,19 @@ fn the_addresses_can_be_pasted() {
 
     Ctrl-C drains and ends.
     "#);
+}
+
+#[test]
+fn with_tls_they_say_so() {
+    let flow = "search".parse().unwrap();
+    let told = plain(&addresses(&flow, &chain(), &place(true)));
+    for url in
+        ["https://127.0.0.1:9000/docs", "grpcs://127.0.0.1:9000", "wss://127.0.0.1:9000", "curl -s https://"]
+    {
+        assert!(told.contains(url), "{told}");
+    }
+    assert!(!told.contains("http:"), "{told}");
+    assert_eq!(ready(&flow, &chain(), &place(true))["urls"]["grpc"], "grpcs://127.0.0.1:9000");
 }
 
 #[test]

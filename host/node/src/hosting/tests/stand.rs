@@ -72,7 +72,7 @@ impl Stand {
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            gateway.serve(listener, CancellationToken::new()).await;
+            gateway.serve(vec![listener.into()], CancellationToken::new()).await;
         });
         let referee: Arc<dyn Referee> = parts.platform.clone();
         let referee: Weak<dyn Referee> = Arc::downgrade(&referee);
