@@ -18,7 +18,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use lockgate_domain::{EndpointName, ErrorCode, Parameters, Problem, RequestId};
-use lockgate_wire::envelope::Request;
+use lockgate_wire::envelope::{Dialect, Reply, Request};
 use lockgate_wire::json;
 
 use crate::approach::{Address, knock};
@@ -123,16 +123,33 @@ impl Entry {
         let body = body::collect(body, gate.options.max_message_bytes, gate.options.body_timeout).await?;
         let permit = gate.admission.admit(body.len())?;
         let visit = self.visitor.enter()?;
-        let decoded = decode(caller, &body, self.endpoint)?;
+        let decoded = match decode(caller, &body, self.endpoint) {
+            Err(problem) if problem.code() == ErrorCode::InvalidRequest => {
+                let body = json::encode_unprocessable(&problem);
+                return Ok(json_response(StatusCode::UNPROCESSABLE_ENTITY, None, body.into()));
+            }
+            decoded => decoded?,
+        };
         drop(body);
         let prepared = Prepared::new(visit, decoded, self.circumstances)?;
         if caller.takes_events() {
             return events::answer(prepared, permit, head.version).await;
         }
         let mut answer = prepared.run(None).await?;
-        let encoded = json::encode_reply(&answer.reply(), json::Case::Camel);
+        let (status, encoded) = encode(&answer.reply());
         let encoded = permit.into_bytes(answer.guard.take()).account_for(encoded);
-        Ok(json_response(StatusCode::OK, Some(answer.id.as_str()), encoded))
+        Ok(json_response(status, Some(answer.id.as_str()), encoded))
+    }
+}
+
+/// An executor's error is part of an answer, as v1 clients expect; v2 clients expect a failure of the request.
+fn encode(reply: &Reply<'_>) -> (StatusCode, Vec<u8>) {
+    match (reply.dialect, reply.failure) {
+        (Dialect::DocArrayV2, Some(failure)) => {
+            let body = json::encode_problem(Some(reply.request_id), failure);
+            (StatusCode::INTERNAL_SERVER_ERROR, body)
+        }
+        _ => (StatusCode::OK, json::encode_reply(reply, json::Case::Camel)),
     }
 }
 
@@ -154,7 +171,7 @@ fn decode(caller: &Caller<'_>, body: &[u8], endpoint: Option<String>) -> Result<
 /// Renders an error of the host or of the caller.
 pub(crate) fn render_problem(id: Option<&str>, problem: &Problem) -> Response<Body> {
     let status = StatusCode::from_u16(problem.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json_response(status, id, json::encode_problem(problem).into());
+    let mut response = json_response(status, id, json::encode_problem(id, problem).into());
     if let Some(milliseconds) = problem.retry_after_ms() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1000)));
     }
@@ -185,7 +202,12 @@ fn takes_requests(method: &Method, path: &str) -> bool {
 }
 
 fn method_not_allowed(path: &str) -> Response<Body> {
-    let allow = if pages::exists(path) { "GET, HEAD" } else { "POST" };
+    let allow = match path {
+        path if pages::exists(path) => "GET, HEAD",
+        "/update" => "POST, PUT",
+        "/delete" => "POST, DELETE",
+        _ => "POST",
+    };
     let mut response =
         json_response(StatusCode::METHOD_NOT_ALLOWED, None, r#"{"detail":"Method Not Allowed"}"#.into());
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));

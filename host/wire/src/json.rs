@@ -72,9 +72,17 @@ pub fn encode_each(documents: &DocumentList, dialect: Dialect, before: &str, aft
     element::Encoder::new(documents, dialect).each(before.as_bytes(), after.as_bytes())
 }
 
-/// Writes the answer to a request that failed before there was one: `{"detail": "...", "error": {...}}`.
-pub fn encode_problem(problem: &Problem) -> Vec<u8> {
-    encode::problem(problem)
+/// Writes the answer to a request that failed before there was one: Jina's, in whose header its clients look for a
+/// status, and beside it `detail`, which is what FastAPI says, and the whole `error`. The request's documents are not
+/// sent back.
+pub fn encode_problem(request_id: Option<&str>, problem: &Problem) -> Vec<u8> {
+    encode::problem(request_id, problem)
+}
+
+/// Writes the answer to a request that cannot be read, as FastAPI does: `{"detail": [{"loc": ["body", "data", 3], "msg":
+/// "..."}], "error": {...}}`.
+pub fn encode_unprocessable(problem: &Problem) -> Vec<u8> {
+    encode::unprocessable(problem)
 }
 
 /// Writes documents as a JSON array of objects that have only the fields with values; blobs are base64.

@@ -119,7 +119,8 @@ impl Events {
 
     fn fail(&mut self, problem: &Problem) -> Bytes {
         self.state = if self.breaks_off { State::Failed } else { State::Over };
-        [b"event: error\r\ndata: ", json::encode_problem(problem).as_slice(), b"\r\n\r\n"].concat().into()
+        let error = json::encode_problem(Some(self.parts.label.id.as_str()), problem);
+        [b"event: error\r\ndata: ", error.as_slice(), b"\r\n\r\n"].concat().into()
     }
 }
 

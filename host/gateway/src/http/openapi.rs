@@ -66,7 +66,7 @@ pub(crate) fn describe<'a>(
 
 /// Whether an endpoint can be a path of its own; any can be asked for by `/post`.
 pub(crate) fn has_path(endpoint: &str) -> bool {
-    const RESERVED: [&str; 11] = [
+    const RESERVED: [&str; 12] = [
         "/",
         "/post",
         "/default",
@@ -76,6 +76,7 @@ pub(crate) fn has_path(endpoint: &str) -> bool {
         "/metrics",
         "/openapi.json",
         "/readyz",
+        "/redoc",
         "/status",
         "/ws",
     ];

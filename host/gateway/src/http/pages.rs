@@ -29,6 +29,7 @@ pub(super) fn exists(path: &str) -> bool {
         "/" | "/docs"
             | "/docs/style.css"
             | "/docs/page.js"
+            | "/redoc"
             | "/openapi.json"
             | "/status"
             | "/dry_run"
@@ -49,7 +50,8 @@ pub(super) fn answer(caller: &Caller<'_>) -> Response<Body> {
     let (gate, path) = (caller.gate, caller.address.path);
     match path {
         "/" => page(JSON, "{}"),
-        "/docs" => page(HTML, include_str!("docs/index.html")),
+        // Jina's second view of the same description.
+        "/docs" | "/redoc" => page(HTML, include_str!("docs/index.html")),
         "/docs/style.css" => page(CSS, include_str!("docs/style.css")),
         "/docs/page.js" => page(SCRIPT, include_str!("docs/page.js")),
         "/openapi.json" => of_flow(caller, |flow| page(JSON, flow.openapi())),
@@ -115,10 +117,7 @@ fn dry_run(gate: &Gate, visitor: &dyn Visitor) -> String {
 fn not_found(path: &str) -> Response<Body> {
     let problem = Problem::new(ErrorCode::NotFound, format!("there is nothing at {path:?}"))
         .with_hint("see /docs for what there is");
-    let mut response = render_problem(None, &problem);
-    let body = json!({ "detail": "Not Found", "error": problem });
-    *response.body_mut() = Body::from(body.to_string());
-    response
+    render_problem(None, &problem)
 }
 
 fn page(kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {

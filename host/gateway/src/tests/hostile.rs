@@ -80,10 +80,10 @@ async fn malformed_requests_are_refused() {
         );
         [head.as_bytes(), body].concat()
     };
-    check(&post(b"{\"data\": [{\"text\": \"\xff\xfe\"}]}"), "400").await;
-    check(&post(&b"[".repeat(1 << 20)), "400").await;
-    check(&post(b"{\"data\": [{\"text\": NaN}]}"), "400").await;
-    check(&post(b""), "400").await;
+    check(&post(b"{\"data\": [{\"text\": \"\xff\xfe\"}]}"), "422").await;
+    check(&post(&b"[".repeat(1 << 20)), "422").await;
+    check(&post(b"{\"data\": [{\"text\": NaN}]}"), "422").await;
+    check(&post(b""), "422").await;
     check(b"POST /upper HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999999\r\n\r\n", "413").await;
     is_alive(&host).await;
 }

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use prost::Message as _;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
@@ -72,6 +74,49 @@ async fn json_requests_are_served_and_the_end_is_orderly() {
         let (ids, code, _) = replies(&mut socket).await;
         assert_eq!((ids, code), (vec!["pending".to_owned()], CloseCode::Normal));
     }
+}
+
+#[tokio::test]
+async fn json_answers_are_written_in_snake_case_with_zones() {
+    let host = Host::start().await;
+    let mut socket = connect(&host, "/", Some("json")).await;
+    for request in [
+        r#"{"data": [{"text": "a"}], "exec_endpoint": "/upper"}"#,
+        r#"{"data": {"docs": [{"text": "a"}]}, "header": {"exec_endpoint": "/upper"}}"#,
+        r#"{"data": {"text": "a"}, "execEndpoint": "/upper", "targetExecutor": "scr", "unknown": [1]}"#,
+    ] {
+        socket.send(Message::text(request)).await.unwrap();
+        let Message::Text(text) = within(socket.next()).await.unwrap().unwrap() else { panic!("text") };
+        let reply: Value = serde_json::from_str(&text).unwrap();
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&reply), ["data", "header", "parameters", "routes"]);
+        assert_eq!(keys(&reply["header"]), ["exec_endpoint", "request_id", "target_executor"]);
+        for route in reply["routes"].as_array().unwrap() {
+            assert_eq!(keys(route), ["end_time", "executor", "start_time"]);
+            assert!(route["start_time"].as_str().unwrap().ends_with('Z'), "{route}");
+        }
+        assert_eq!(reply["data"][0]["text"], "A");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_subprotocol_means_json_and_is_not_echoed() {
+    let host = Host::start().await;
+    let socket = TcpStream::connect(host.address).await.unwrap();
+    let mut socket = tokio::io::BufStream::new(socket);
+    let head = "GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: chat\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.flush().await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with("\r\n\r\n") {
+        assert!(within(socket.read_line(&mut answer)).await.unwrap() > 0, "{answer}");
+    }
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    assert!(!answer.to_ascii_lowercase().contains("sec-websocket-protocol"), "{answer}");
+    let mut socket = WebSocketStream::from_raw_socket(socket, Role::Client, None).await;
+    socket.send(frame("x", "/upper", "a")).await.unwrap();
+    assert!(matches!(within(socket.next()).await.unwrap().unwrap(), Message::Text(_)));
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use lockgate_domain::{Parameters, Problem};
+use lockgate_domain::{ErrorCode, Parameters, Problem};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::element::Encoder;
@@ -30,9 +31,58 @@ pub(super) fn reply(reply: &Reply<'_>, case: Case) -> Vec<u8> {
     out
 }
 
-pub(super) fn problem(problem: &Problem) -> Vec<u8> {
-    let body = serde_json::json!({ "detail": problem.message(), "error": problem });
+pub(super) fn problem(request_id: Option<&str>, problem: &Problem) -> Vec<u8> {
+    let status = status_proto(problem);
+    // FastAPI's words, which clients may compare.
+    let detail = if problem.code() == ErrorCode::NotFound { "Not Found" } else { problem.message() };
+    let body = serde_json::json!({
+        "header": {
+            "requestId": request_id.unwrap_or_default(),
+            "status": {
+                "code": status.code,
+                "description": status.description,
+                "exception": {
+                    "name": problem.code().as_str(),
+                    "args": [],
+                    "stacks": [],
+                    "executor": problem.executor().map(ToString::to_string).unwrap_or_default(),
+                },
+            },
+            "execEndpoint": "",
+            "targetExecutor": "",
+        },
+        "parameters": null,
+        "routes": null,
+        "data": null,
+        "detail": detail,
+        "error": problem,
+    });
     body.to_string().into_bytes()
+}
+
+pub(super) fn unprocessable(problem: &Problem) -> Vec<u8> {
+    let (place, message) = place(problem.message());
+    let body = serde_json::json!({
+        "detail": [{ "loc": place, "msg": message, "type": "value_error" }],
+        "error": problem,
+    });
+    body.to_string().into_bytes()
+}
+
+/// The path at the beginning of a fault's message (`data[3].text: no`), step by step, and the rest of it.
+fn place(message: &str) -> (Vec<Value>, &str) {
+    let mut steps = vec![Value::from("body")];
+    let Some((path, rest)) = message.split_once(": ") else { return (steps, message) };
+    if !path.starts_with("data") && !path.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+        return (steps, message);
+    }
+    for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
+        match step.strip_suffix(']').and_then(|index| index.parse::<u64>().ok()) {
+            Some(index) => steps.push(index.into()),
+            None => steps.push(step.into()),
+        }
+    }
+    (steps, rest)
 }
 
 impl Case {

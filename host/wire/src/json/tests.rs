@@ -199,8 +199,31 @@ fn replies_are_written_as_clients_expect() {
         json!({"request_id": "r1", "status": status, "exec_endpoint": "/x", "target_executor": ""})
     );
     assert_eq!(snake["routes"][0], json!({"executor": "gateway", "start_time": time, "end_time": time}));
-    let body: Value = serde_json::from_slice(&encode_problem(&problem)).unwrap();
+    let body: Value = serde_json::from_slice(&encode_problem(Some("r1"), &problem)).unwrap();
     assert_eq!((&body["detail"], &body["error"]["code"]), (&json!("boom"), &json!("guest_error")));
+    assert_eq!(body["header"]["status"]["description"], status["description"]);
+    assert_eq!((&body["header"]["requestId"], &body["routes"]), (&json!("r1"), &Value::Null));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_as_fastapi_does() {
+    let check = |body: &str, place: Value, words: &str| {
+        let problem = refused(body);
+        let body: Value = serde_json::from_slice(&encode_unprocessable(&problem)).unwrap();
+        assert_eq!(body["detail"][0]["loc"], place, "{body}");
+        assert!(body["detail"][0]["msg"].as_str().unwrap().starts_with(words), "{body}");
+        assert_eq!(body["error"]["code"], "invalid_request");
+    };
+    check(r#"{"data": [{"text": 5}]}"#, json!(["body", "data", 0, "text"]), "invalid type");
+    check(
+        r#"{"data": [{}, {"chunks": [{"id": 5}]}]}"#,
+        json!(["body", "data", 1, "chunks", 0, "id"]),
+        "invalid",
+    );
+    check(r#"{"data": 7}"#, json!(["body", "data"]), "invalid type");
+    check(r#"{"parameters": 7}"#, json!(["body", "parameters"]), "invalid type");
+    check("nonsense", json!(["body"]), "expected");
+    check("", json!(["body"]), "the body is empty");
 }
 
 #[test]
