@@ -1,58 +1,45 @@
-//! The real Jina client against a flow of ours: gRPC, HTTP and WebSocket.
+//! Lockgate beside the real Jina: the same flows, asked the same by the same real clients, answer the same.
 //!
-//! Python and its packages are made by the test kit; without `python3` this test fails with one line that says so.
+//! A case is a row of `tests/jina/cases/*.yml`; the flows are `tests/jina/flows/*.yml`, in which only `uses` differs
+//! between the two. Every answer is compared field by field, and a difference that no row states with its reason
+//! fails the test; so does a stated one that is not there any more. Python environments are made by the test kit;
+//! without Python these tests fail with one line that says what is needed.
 
-use lockgate_testkit::{RunningHost, python, repository};
-use serde_json::{Value, json};
-use tokio::process::Command;
+mod cases;
+mod compare;
+mod driver;
+mod suite;
 
-use crate::support::{flow, serve};
+use self::suite::compare_with_jina;
 
-const TWO_STAGES: &str = "
-  - name: first
-    uses: {neighbour}
-  - name: second
-    uses: {hostile}
-";
+/// The releases of Jina that are compared with, and what a case calls them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Release {
+    /// Its name in cases.
+    name: &'static str,
+    /// The packages.
+    requirements: &'static str,
+    /// The generation of its documents.
+    generation: &'static str,
+}
 
-async fn call(host: &RunningHost, protocol: &str, endpoint: &str) -> Value {
-    let requirements = repository().join("tests/jina/requirements-docarray-v1.txt");
-    let python = tokio::task::spawn_blocking(move || python::jina_python(&requirements)).await.unwrap();
-    let python = python.unwrap_or_else(|why| panic!("{why}"));
-    let request = json!({
-        "protocol": protocol,
-        "port": host.address().port(),
-        "endpoint": endpoint,
-        "texts": ["hello", "größe", ""],
-        "parameters": { "k": 1 },
-    });
-    let output = Command::new(python)
-        .arg(repository().join("tests/jina/client.py"))
-        .arg(request.to_string())
-        .env("JINA_OPTOUT_TELEMETRY", "1")
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let words = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = words.lines().rfind(|line| line.starts_with('{'));
-    let answer = line.and_then(|line| serde_json::from_str(line).ok());
-    answer.unwrap_or_else(|| {
-        panic!("{protocol} {endpoint}: {words}\n{}\n{}", String::from_utf8_lossy(&output.stderr), host.logs())
-    })
+const RELEASES: [Release; 3] = [
+    Release { name: "v1", requirements: "requirements-3.19.1-docarray-0.21.1.txt", generation: "1" },
+    Release { name: "v2", requirements: "requirements-3.19.1-docarray-0.34.0.txt", generation: "2" },
+    Release { name: "v2-late", requirements: "requirements-3.34.0-docarray-0.41.0.txt", generation: "2" },
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_of_the_first_generation() {
+    compare_with_jina(&RELEASES[0]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_real_client_is_served_over_every_protocol() {
-    let host = serve(&flow(TWO_STAGES)).await;
-    for protocol in ["grpc", "http", "websocket"] {
-        let answer = call(&host, protocol, "/upper").await;
-        assert_eq!(answer["texts"], json!(["HELLO", "GRÖSSE", ""]), "{protocol}: {answer}");
-        assert_eq!(answer["executors"], json!(["gateway", "first", "second"]), "{protocol}: {answer}");
-        assert_eq!(answer["parameters"]["k"].as_f64(), Some(1.0), "{protocol}: {answer}");
-        assert_eq!(answer["ready"], true, "{protocol}: {answer}");
-        let failed = call(&host, protocol, "/fail").await;
-        let words = failed.to_string();
-        assert!(words.contains("the neighbour will not do that"), "{protocol}: {failed}");
-    }
+async fn documents_of_the_second_generation() {
+    compare_with_jina(&RELEASES[1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_of_the_second_generation_in_the_latest_jina() {
+    compare_with_jina(&RELEASES[2]).await;
 }

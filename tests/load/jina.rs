@@ -44,7 +44,8 @@ pub(crate) fn rows(wasm: &Path, wanted: &[String]) -> Result<Vec<Row>, String> {
         return Err(format!("--jina measures grpc and http, not {word}"));
     }
     tell("the Python environment of Jina is made, unless it is there");
-    let python = python::jina_python(&repository().join("tests/jina/requirements-docarray-v1.txt"))?;
+    let python =
+        python::jina_python(&repository().join("tests/jina/requirements-3.19.1-docarray-0.21.1.txt"))?;
     // One thread: the generator shares the cores with what it measures.
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let tokio = tokio.map_err(|error| format!("no runtime: {error}"))?;
