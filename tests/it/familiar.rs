@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lockgate_testkit::host::{HostOptions, lockgate};
-use lockgate_testkit::{RunningHost, fixtures};
+use lockgate_testkit::{RunningHost, TestCertificate, fixtures};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -113,6 +113,26 @@ async fn ping_asks_over_every_protocol() {
     let told: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &told["successful"], &told["ready"]), (1, &json!(2), &json!(false)), "{out}{err}");
     assert!(err.contains("2 of 2 attempts succeeded, 3 were asked for"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ping_speaks_tls() {
+    let certificate = TestCertificate::new();
+    let path = certificate.folder().join("flow.yml");
+    let text = flow("\n  - name: neighbour\n    uses: {neighbour}\n")
+        .replace("with:\n", "with:\n  ssl_certfile: cert.pem\n  ssl_keyfile: key.pem\n");
+    std::fs::write(&path, text).unwrap();
+    let host = HostOptions::flow_file(BINARY, path).start().await;
+    for scheme in ["grpcs", "https", "wss"] {
+        let address = format!("{scheme}://localhost:{}", host.address().port());
+        for what in ["flow", "gateway"] {
+            let words = ["ping", what, &address, "--ca", "ca.pem", "--timeout", "20000"];
+            let (code, out, err) = run(certificate.folder(), &words).await;
+            assert!(code == 0 && out.contains(&format!("✓ {what} at {address} is ready")), "{out}{err}");
+        }
+        let (code, _, err) = run(certificate.folder(), &["ping", "flow", &address]).await;
+        assert!(code == 1 && err.contains("nobody that is trusted here signed its certificate"), "{err}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,9 @@ pub(crate) const USER: u32 = 65532;
 pub(crate) const DRAIN_SECONDS: u32 = 25;
 pub(crate) const END_SECONDS: u32 = 30;
 
+/// Certificate and key in a container, by the names that Kubernetes gives them.
+pub(crate) const CERTIFICATE: [&str; 2] = ["/tls/tls.crt", "/tls/tls.key"];
+
 /// Longest flow file that a ConfigMap takes beside its own fields.
 const MAX_FLOW_BYTES: usize = 1_000_000;
 
@@ -112,7 +115,21 @@ impl Bundle<'_> {
         command
             .extend(["--cache-dir", "/cache", "--log-format", "json", "--drain-timeout"].map(str::to_owned));
         command.push(DRAIN_SECONDS.to_string());
+        if self.has_certificate() {
+            let [certificate, key] = CERTIFICATE.map(str::to_owned);
+            command.extend(["--tls-cert".to_owned(), certificate, "--tls-key".to_owned(), key]);
+        }
         command
+    }
+
+    /// Whether callers speak TLS with it.
+    pub fn has_certificate(&self) -> bool {
+        self.spec.gateway.tls.is_some()
+    }
+
+    /// The Secret that holds the certificate and its key.
+    pub fn certificate_secret_name(&self) -> String {
+        format!("{}-tls", self.name())
     }
 
     /// Whether an executor keeps something that other replicas do not see.

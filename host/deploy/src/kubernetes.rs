@@ -124,7 +124,25 @@ fn pod(bundle: &Bundle<'_>, options: &KubernetesOptions) -> Value {
             json!({ "name": variable, "valueFrom": { "secretKeyRef": { "name": secret, "key": variable } } })
         })
         .collect();
-    let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "http" } });
+    let scheme = if bundle.has_certificate() { "HTTPS" } else { "HTTP" };
+    let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "http", "scheme": scheme } });
+    let (mut mounts, mut volumes) = (
+        vec![
+            json!({ "name": "flow", "mountPath": "/flow/flow.yml", "subPath": "flow.yml", "readOnly": true }),
+            json!({ "name": "cache", "mountPath": "/cache" }),
+            json!({ "name": "tmp", "mountPath": "/tmp" }),
+        ],
+        vec![
+            json!({ "name": "flow", "configMap": { "name": bundle.flow_name() } }),
+            json!({ "name": "cache", "emptyDir": {} }),
+            json!({ "name": "tmp", "emptyDir": {} }),
+        ],
+    );
+    if bundle.has_certificate() {
+        let secret = bundle.certificate_secret_name();
+        mounts.push(json!({ "name": "tls", "mountPath": "/tls", "readOnly": true }));
+        volumes.push(json!({ "name": "tls", "secret": { "secretName": secret, "defaultMode": 0o440 } }));
+    }
     let with = |mut probe: Value, more: Value| {
         if let (Some(probe), Value::Object(more)) = (probe.as_object_mut(), more) {
             probe.extend(more);
@@ -150,11 +168,7 @@ fn pod(bundle: &Bundle<'_>, options: &KubernetesOptions) -> Value {
             "capabilities": { "drop": ["ALL"] },
             "readOnlyRootFilesystem": true,
         },
-        "volumeMounts": [
-            { "name": "flow", "mountPath": "/flow/flow.yml", "subPath": "flow.yml", "readOnly": true },
-            { "name": "cache", "mountPath": "/cache" },
-            { "name": "tmp", "mountPath": "/tmp" },
-        ],
+        "volumeMounts": mounts,
     });
     json!({
         "automountServiceAccountToken": false,
@@ -174,11 +188,7 @@ fn pod(bundle: &Bundle<'_>, options: &KubernetesOptions) -> Value {
             "labelSelector": { "matchLabels": selector(&name) },
         }],
         "containers": [container],
-        "volumes": [
-            { "name": "flow", "configMap": { "name": bundle.flow_name() } },
-            { "name": "cache", "emptyDir": {} },
-            { "name": "tmp", "emptyDir": {} },
-        ],
+        "volumes": volumes,
     })
 }
 

@@ -3,31 +3,34 @@
 //! What a stranger answers is read with bounds and never shown in full. Each probe has a connection of its own, as a
 //! probe is about the way there, too.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::header::HOST;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
+use lockgate_socket::ClientTls;
 use lockgate_wire::proto;
 use lockgate_wire::proto::jina_gateway_dry_run_rpc_client::JinaGatewayDryRunRpcClient;
 use prost::Message as _;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_tungstenite::connect_async_with_config;
+use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::call::target::{Protocol, Target};
-use crate::call::transport::unreachable;
+use crate::call::transport::{channel, security, unreachable};
 use crate::failure::Report;
 use crate::measures;
+use crate::tls;
 
 /// Largest answer to a probe in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -41,39 +44,35 @@ pub(crate) enum Question {
     Health,
 }
 
-/// Asks once. The caller sets the time it may take.
-pub(crate) async fn probe(target: &Target, question: Question) -> Result<(), Report> {
+/// Asks once. The caller sets the time it may take. Behind TLS those are trusted that the file `ca` names, else the
+/// system's authorities.
+pub(crate) async fn probe(target: &Target, question: Question, ca: Option<&Path>) -> Result<(), Report> {
+    let secure = security(target, ca)?;
+    let secure = secure.as_ref();
     match (target.protocol, question) {
-        (Protocol::Grpc, Question::DryRun) => grpc_dry_run(target).await,
-        (Protocol::Grpc, Question::Health) => grpc_health(target).await,
-        (Protocol::WebSocket, Question::DryRun) => websocket_dry_run(target).await,
+        (Protocol::Grpc, Question::DryRun) => grpc_dry_run(target, channel(target, secure).await?).await,
+        (Protocol::Grpc, Question::Health) => grpc_health(target, channel(target, secure).await?).await,
+        (Protocol::WebSocket, Question::DryRun) => websocket_dry_run(target, secure).await,
         (Protocol::Http, Question::DryRun) => {
-            let (status, body) = get(target, "/dry_run").await?;
+            let (status, body) = get(target, secure, "/dry_run").await?;
             read_status(target, status, &body)
         }
         // Jina's gateways answer on `/` over HTTP whatever else they speak.
-        (Protocol::Http | Protocol::WebSocket, Question::Health) => match get(target, "/").await? {
+        (Protocol::Http | Protocol::WebSocket, Question::Health) => match get(target, secure, "/").await? {
             (StatusCode::OK, _) => Ok(()),
             (status, _) => Err(Report::new(format!("{target} answered {status}"))),
         },
     }
 }
 
-async fn connect(target: &Target) -> Result<Channel, Report> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", target.authority))
-        .map_err(|error| Report::new(format!("cannot ask {target}")).because(&error))?;
-    endpoint.connect().await.map_err(|error| unreachable(target, Some(&error)))
-}
-
-async fn grpc_dry_run(target: &Target) -> Result<(), Report> {
-    let mut client =
-        JinaGatewayDryRunRpcClient::new(connect(target).await?).max_decoding_message_size(MAX_BYTES);
+async fn grpc_dry_run(target: &Target, channel: Channel) -> Result<(), Report> {
+    let mut client = JinaGatewayDryRunRpcClient::new(channel).max_decoding_message_size(MAX_BYTES);
     let status = client.dry_run(()).await.map_err(|status| refused(target, &status))?.into_inner();
     judge(target, i64::from(status.code), &status.description)
 }
 
-async fn grpc_health(target: &Target) -> Result<(), Report> {
-    let mut client = HealthClient::new(connect(target).await?).max_decoding_message_size(MAX_BYTES);
+async fn grpc_health(target: &Target, channel: Channel) -> Result<(), Report> {
+    let mut client = HealthClient::new(channel).max_decoding_message_size(MAX_BYTES);
     let answer = client.check(HealthCheckRequest::default()).await;
     match answer.map_err(|status| refused(target, &status))?.into_inner().status() {
         ServingStatus::Serving => Ok(()),
@@ -98,10 +97,10 @@ fn judge(target: &Target, code: i64, description: &str) -> Result<(), Report> {
     })
 }
 
-async fn get(target: &Target, path: &str) -> Result<(StatusCode, Bytes), Report> {
+async fn get(target: &Target, secure: Option<&ClientTls>, path: &str) -> Result<(StatusCode, Bytes), Report> {
     let lost = |error: &dyn std::error::Error| unreachable(target, None).because(error);
-    let stream =
-        TcpStream::connect(&target.authority).await.map_err(|error| unreachable(target, Some(&error)))?;
+    let stream = tls::connect(&target.authority, secure).await;
+    let stream = stream.map_err(|error| unreachable(target, Some(&error)))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
     let mut driver = JoinSet::new();
@@ -137,15 +136,16 @@ fn read_status(target: &Target, status: StatusCode, body: &[u8]) -> Result<(), R
     }
 }
 
-async fn websocket_dry_run(target: &Target) -> Result<(), Report> {
+async fn websocket_dry_run(target: &Target, secure: Option<&ClientTls>) -> Result<(), Report> {
     // Without a subprotocol the answer is JSON; Jina takes one and does not say so, which the protocol forbids.
-    let request = format!("ws://{}/dry_run", target.authority)
+    let request = format!("{target}/dry_run")
         .into_client_request()
         .map_err(|error| unreachable(target, Some(&error)))?;
     let config = WebSocketConfig::default().max_message_size(Some(MAX_BYTES)).max_frame_size(Some(MAX_BYTES));
-    let (mut stream, _) = connect_async_with_config(request, Some(config), true)
-        .await
-        .map_err(|error| unreachable(target, Some(&error)))?;
+    let socket = tls::connect(&target.authority, secure).await;
+    let socket = socket.map_err(|error| unreachable(target, Some(&error)))?;
+    let shaken = client_async_with_config(request, socket, Some(config)).await;
+    let (mut stream, _) = shaken.map_err(|error| unreachable(target, Some(&error)))?;
     // Jina's client sends an empty frame; a gateway may answer before it has read it.
     drop(stream.send(Message::Binary(Bytes::new())).await);
     loop {

@@ -60,8 +60,7 @@ impl Connection {
         marks: &Marks,
         ca: Option<&Path>,
     ) -> Result<Self, Report> {
-        let alpn = if target.protocol == Protocol::Grpc { ALPN_HTTP2 } else { ALPN_HTTP1 };
-        let secure = target.tls.then(|| tls::client(ca, alpn)).transpose()?;
+        let secure = security(&target, ca)?;
         let secure = secure.as_ref();
         let connecting = async {
             Ok(match target.protocol {
@@ -108,6 +107,12 @@ impl Connection {
     }
 }
 
+/// How to speak TLS with a target, if it asks for that.
+pub(super) fn security(target: &Target, ca: Option<&Path>) -> Result<Option<ClientTls>, Report> {
+    let alpn = if target.protocol == Protocol::Grpc { ALPN_HTTP2 } else { ALPN_HTTP1 };
+    target.tls.then(|| tls::client(ca, alpn)).transpose()
+}
+
 /// Nobody is there. Connectors wrap what the system said several times over; its own words are the useful ones.
 pub(super) fn unreachable(target: &Target, error: Option<&(dyn std::error::Error + 'static)>) -> Report {
     let mut report = Report::new(format!("cannot reach {target}"));
@@ -136,10 +141,8 @@ fn refused(problem: &Problem) -> Report {
     Report::from(problem)
 }
 
-async fn open_grpc(
-    target: &Target,
-    secure: Option<&ClientTls>,
-) -> Result<JinaSingleDataRequestRpcClient<Channel>, Report> {
+/// A channel for gRPC.
+pub(super) async fn channel(target: &Target, secure: Option<&ClientTls>) -> Result<Channel, Report> {
     let scheme = if target.tls { "https" } else { "http" };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{}", target.authority))
         .map_err(|error| Report::new(format!("cannot call {target}")).because(&error))?;
@@ -149,7 +152,14 @@ async fn open_grpc(
         async move { tls::connect(&authority, secure.as_ref()).await.map(TokioIo::new) }
     });
     let channel = endpoint.connect_with_connector(connector).await;
-    let channel = channel.map_err(|error| unreachable(target, Some(&error)))?;
+    channel.map_err(|error| unreachable(target, Some(&error)))
+}
+
+async fn open_grpc(
+    target: &Target,
+    secure: Option<&ClientTls>,
+) -> Result<JinaSingleDataRequestRpcClient<Channel>, Report> {
+    let channel = channel(target, secure).await?;
     Ok(JinaSingleDataRequestRpcClient::new(channel)
         .max_decoding_message_size(MAX_ANSWER_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES))

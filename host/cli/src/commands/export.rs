@@ -300,6 +300,13 @@ async fn to_kubernetes(arguments: &Kubernetes, console: &Console) -> Result<(), 
             "variables of the flow",
         ));
     }
+    if let Some(tls) = &packed.file.spec.gateway.tls {
+        let [certificate, key] = [&tls.certificate, &tls.private_key]
+            .map(|path| packed.file.folder.join(path).display().to_string());
+        let secret = packed.bundle().certificate_secret_name();
+        let command = format!("kubectl create secret tls {secret}{space} --cert {certificate} --key {key}");
+        steps.push((command, "what callers see"));
+    }
     steps.push((format!("kubectl apply{space} -f {folder}"), "again after each export"));
     say(console, &format!("{folder}"), &manifests, &steps)
 }
@@ -309,7 +316,17 @@ async fn to_compose(arguments: &Compose, console: &Console) -> Result<(), Failur
         return Err(Failure::Usage(Report::new(format!("{} is no file", arguments.file.display()))));
     };
     let packed = Packed::make(&arguments.packing, console).await?;
-    let options = ComposeOptions { file: name, image: arguments.packing.image.clone(), port: arguments.port };
+    let absolute = |path: &String| {
+        let path = packed.file.folder.join(path);
+        std::path::absolute(&path).unwrap_or(path).display().to_string()
+    };
+    let tls = packed.file.spec.gateway.tls.as_ref();
+    let options = ComposeOptions {
+        file: name,
+        image: arguments.packing.image.clone(),
+        port: arguments.port,
+        certificate: tls.map(|tls| [absolute(&tls.certificate), absolute(&tls.private_key)]),
+    };
     let manifests = compose(&packed.bundle(), &options).map_err(|problem| refused(&problem))?;
     let folder = arguments.file.parent().map(Path::to_owned).unwrap_or_default();
     packed.write(&folder, &manifests, arguments.packing.force)?;

@@ -13,6 +13,7 @@ use crate::call::target::Target;
 use crate::console::{Console, ERROR, FAINT, GOOD};
 use crate::failure::{Failure, Report};
 use crate::measures;
+use crate::tls::TrustArguments;
 
 /// Time between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ pub(crate) struct PingArguments {
     #[arg(value_name = "WHAT")]
     what: What,
 
-    /// Where it is; grpc://, http:// or ws:// chooses the protocol, else gRPC
+    /// Where it is; grpc://, http:// or ws:// chooses the protocol, grpcs://, https:// or wss:// with TLS; else gRPC
     #[arg(value_name = "HOST:PORT")]
     target: Target,
 
@@ -47,6 +48,9 @@ pub(crate) struct PingArguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    trust: TrustArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,7 +100,7 @@ async fn attempt(arguments: &PingArguments) -> Attempt {
         What::Executor | What::Gateway => Question::Health,
     };
     let begun = Instant::now();
-    let asking = probe(&arguments.target, question);
+    let asking = probe(&arguments.target, question, arguments.trust.ca.as_deref());
     let outcome = match u64::try_from(arguments.timeout) {
         Ok(limit) => tokio::time::timeout(Duration::from_millis(limit), asking).await.unwrap_or_else(|_| {
             Err(Report::new(format!("{} did not answer in {limit} ms", arguments.target))

@@ -1,6 +1,6 @@
 //! Manifests as a person reads them, and what must hold between them.
 
-use lockgate_domain::spec::GatewaySpec;
+use lockgate_domain::spec::{GatewaySpec, TlsSpec};
 use lockgate_domain::{ComponentDigest, FlowSpec, StageSpec};
 
 use super::*;
@@ -114,6 +114,26 @@ fn state_in_memory_is_not_replicated() {
     let files = kubernetes(&bundle, &KubernetesOptions::default()).unwrap();
     assert_eq!(read(&files, "deployment.yml")["spec"]["replicas"], 1);
     assert!(files.iter().all(|file| file.path != "poddisruptionbudget.yml"));
+}
+
+#[test]
+fn a_certificate_comes_from_a_secret() {
+    let (mut spec, components) = (spec("search"), components());
+    let files = |spec: &FlowSpec| {
+        let bundle = Bundle { spec, flow_file: FLOW, variables: &[], components: &components };
+        kubernetes(&bundle, &KubernetesOptions::default()).unwrap()
+    };
+    let plain = files(&spec).iter().any(|file| file.text.contains("tls"));
+    assert!(!plain);
+    spec.gateway.tls = Some(TlsSpec { certificate: "c.pem".into(), private_key: "k.pem".into() });
+    let pod = &read(&files(&spec), "deployment.yml")["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["scheme"], "HTTPS");
+    }
+    assert_eq!(pod["volumes"][3]["secret"]["secretName"], "search-tls");
+    let words = container["args"].as_array().unwrap();
+    assert!(words.contains(&json!("/tls/tls.crt")) && words.contains(&json!("/tls/tls.key")), "{words:?}");
 }
 
 #[test]
