@@ -19,7 +19,9 @@ import yaml
 
 PROTOCOLS = ("grpc", "http", "websocket")
 # Longest time for a Flow to come up, in seconds.
-PATIENCE = 15
+PATIENCE = 60
+# How often it is tried: somebody else may take a port that was free.
+TRIES = 3
 
 
 def free_ports(count: int) -> list:
@@ -93,7 +95,10 @@ def main() -> None:
         for line in sys.stdin:
             order = json.loads(line)
             if "start" in order:
-                answer = start(order["start"], order["flow"], processes)
+                for _ in range(TRIES):
+                    answer = start(order["start"], order["flow"], processes)
+                    if "failed" not in answer:
+                        break
             else:
                 answer = stop(order["stop"], processes)
             print(json.dumps(answer), flush=True)
