@@ -12,6 +12,7 @@ mod departures;
 mod examples;
 mod export;
 mod familiar;
+mod graphs;
 mod grpc;
 mod hosting;
 mod isolation;

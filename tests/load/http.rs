@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::routing::post;
 use axum::{Json, Router};
 use lockgate_domain::FlowSpec;
-use lockgate_domain::spec::InstanceMode;
+use lockgate_domain::spec::{ComponentRole, InstanceMode};
 use lockgate_node::{FlowSource, GatewayOptions, Node, NodeOptions, Serving};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -93,8 +93,11 @@ pub(crate) async fn gateway(wasm: &Path, stages: usize, mode: InstanceMode) -> S
 
 /// A node that serves a flow of the benchmark guest on a port of its own.
 pub(crate) async fn serve(wasm: &Path, spec: FlowSpec) -> Serving {
-    let components: BTreeMap<_, _> =
-        spec.stages.iter().map(|stage| (stage.name.clone(), wasm.to_owned())).collect();
+    let components: BTreeMap<_, _> = spec
+        .stages
+        .iter()
+        .map(|stage| ((stage.name.clone(), ComponentRole::Main), wasm.to_owned()))
+        .collect();
     let options = GatewayOptions::from_spec(&spec.gateway);
     let node = Node::new(NodeOptions::default()).expect("a node");
     node.deploy(&FlowSource { spec, components }, &|_| {}).await.expect("a deployment");

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use lockgate_domain::FlowSpec;
+use lockgate_domain::spec::ComponentRole;
 use lockgate_flow::plan::ExecutionPlan;
 use lockgate_flow::yaml::{self, FlowErrors};
 use serde_json::{Map, Value, json};
@@ -85,7 +86,10 @@ impl Origin {
     }
 
     /// The file made to travel; `uses` says what each stage uses there, by its place in the file.
-    pub(crate) fn pack(&self, uses: &dyn Fn(usize) -> Option<String>) -> Result<yaml::Packed, Failure> {
+    pub(crate) fn pack(
+        &self,
+        uses: &dyn Fn(usize, ComponentRole) -> Option<String>,
+    ) -> Result<yaml::Packed, Failure> {
         let Kind::File(path) = &self.kind else {
             return Err(Report::new("only a file can be packed").into());
         };

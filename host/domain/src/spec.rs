@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::capability::Capabilities;
+use crate::condition::Condition;
 use crate::ids::{EndpointName, ExecutorName, FlowName};
 use crate::limits::Limits;
 
@@ -58,10 +59,94 @@ pub struct StageSpec {
     pub reduce: bool,
     /// Which endpoints gather requests into common calls, and how.
     pub batching: BTreeMap<EndpointName, BatchingSpec>,
+    /// `when`: which documents it gets; none for all.
+    pub condition: Option<Condition>,
+    /// Whether nobody waits for it and what it gives goes nowhere.
+    pub floating: bool,
+    /// How it is divided.
+    pub shards: ShardSpec,
     /// `uses_requests`: which endpoint of the component answers to an endpoint that callers name.
     pub requests: BTreeMap<EndpointName, EndpointName>,
     /// `uses_metas`: what it is called and what it is good for, in the place of what its component says.
     pub metas: StageMetas,
+}
+
+/// How an executor is divided into shards: the same component in pools of their own, each with a store of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardSpec {
+    /// At least 1; one is not divided.
+    pub count: u32,
+    /// Which shards a request goes to.
+    pub polling: PollingSpec,
+    /// Component that has the documents before the shards do; only where there are several.
+    pub before: Option<String>,
+    /// Component that gets what all shards gave, instead of their being united; only where there are several.
+    pub after: Option<String>,
+}
+
+impl Default for ShardSpec {
+    fn default() -> Self {
+        Self { count: 1, polling: PollingSpec::default(), before: None, after: None }
+    }
+}
+
+/// Which shards a request goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Polling {
+    /// One of them, each in turn.
+    Any,
+    /// All of them.
+    All,
+}
+
+/// Polling by endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PollingSpec {
+    /// Of endpoints that are not named.
+    pub usual: Polling,
+    /// Of those that are.
+    pub endpoints: BTreeMap<EndpointName, Polling>,
+}
+
+impl PollingSpec {
+    /// What a request for this endpoint does. Unless it was said otherwise, `/search` asks all shards and `/index` one,
+    /// as in Jina.
+    pub fn of(&self, endpoint: &EndpointName) -> Polling {
+        match (self.endpoints.get(endpoint), endpoint.as_str()) {
+            (Some(chosen), _) => *chosen,
+            (None, "/search") => Polling::All,
+            (None, "/index") => Polling::Any,
+            (None, _) => self.usual,
+        }
+    }
+}
+
+impl Default for PollingSpec {
+    fn default() -> Self {
+        Self { usual: Polling::Any, endpoints: BTreeMap::new() }
+    }
+}
+
+/// What a component is to its stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ComponentRole {
+    /// `uses`
+    Main,
+    /// `uses_before`
+    Before,
+    /// `uses_after`
+    After,
+}
+
+impl ComponentRole {
+    /// The key that names it.
+    pub fn key(self) -> &'static str {
+        match self {
+            ComponentRole::Main => "uses",
+            ComponentRole::Before => "uses_before",
+            ComponentRole::After => "uses_after",
+        }
+    }
 }
 
 /// What a user says about an executor in the place of its author.
@@ -82,6 +167,19 @@ impl StageSpec {
         self.uses == Self::PASSING
     }
 
+    /// The components that it needs, each with what names it; none if it gives back what it gets.
+    pub fn components(&self) -> Vec<(ComponentRole, &str)> {
+        if self.is_passing() {
+            return Vec::new();
+        }
+        let parts = [
+            Some((ComponentRole::Main, self.uses.as_str())),
+            self.shards.before.as_deref().map(|uses| (ComponentRole::Before, uses)),
+            self.shards.after.as_deref().map(|uses| (ComponentRole::After, uses)),
+        ];
+        parts.into_iter().flatten().collect()
+    }
+
     /// A stage that says nothing but what it must: it takes the gateway's request, once, under the usual limits.
     pub fn new(name: ExecutorName, uses: impl Into<String>) -> Self {
         Self {
@@ -95,6 +193,9 @@ impl StageSpec {
             timeout_ms: None,
             retries: 0,
             reduce: true,
+            condition: None,
+            floating: false,
+            shards: ShardSpec::default(),
             requests: BTreeMap::new(),
             metas: StageMetas::default(),
             batching: BTreeMap::new(),

@@ -3,9 +3,11 @@
 //! Documents move from stage to stage by pointer. Everything happens in the caller's task: branches are polled
 //! together, nothing is spawned, and dropping the future drops every call in progress and with it the guests. The first
 //! failure ends the request: other branches are dropped, and the answer's documents are those that the failing executor
-//! was sent. A chain of stages, the usual flow, is walked without the bookkeeping of a graph.
+//! was sent. A chain of stages, the usual flow, is walked without the bookkeeping of a graph. Stages that float are the
+//! one thing that outlives the future: whoever owns the plan drives them ([`crate::background`]).
 
 mod chain;
+mod floating;
 mod graph;
 #[cfg(test)]
 mod tests;
@@ -44,7 +46,7 @@ pub struct FlowRequest {
 pub struct FlowReply {
     /// The answer's documents; after a failure those that the failing executor was sent.
     pub documents: DocumentList,
-    /// One entry per stage, in the order of the plan.
+    /// One entry per stage, along the graph: from each stage that takes the request down to the answer.
     pub routes: Vec<StageRoute>,
     /// Why it failed; names the executor.
     pub failure: Option<Problem>,
@@ -76,6 +78,18 @@ pub enum Outcome {
     Failed(Problem),
     /// Another stage failed first. One that had started was stopped.
     NotReached,
+    /// It has begun, and nobody waits for it.
+    Floating,
+}
+
+/// How documents come past a stage.
+enum Passage {
+    /// They go to the executor at this endpoint.
+    Called(EndpointName),
+    /// The executor has no such endpoint.
+    Unbound,
+    /// The request is not meant for it.
+    NotMeant,
 }
 
 /// Runs requests on plans.
@@ -99,15 +113,14 @@ impl FlowEngine {
     }
 }
 
-/// The endpoint that a stage would be called at; none if it is passed by.
-fn route(stage: &StagePlan, request: &FlowRequest) -> Option<EndpointName> {
+fn route(stage: &StagePlan, request: &FlowRequest) -> Passage {
     match &request.target_executor {
-        Some(target) if !target.matches(&stage.name) => None,
-        _ => stage.client.resolve(&request.endpoint),
+        Some(target) if !target.matches(&stage.name) => Passage::NotMeant,
+        _ => stage.client.resolve(&request.endpoint).map_or(Passage::Unbound, Passage::Called),
     }
 }
 
-/// Per stage whether it may emit: it runs, and nothing behind it does. Empty when nobody listens.
+/// Per stage whether it may emit: it runs, and nothing behind it does that is waited for. Empty when nobody listens.
 fn emitters(plan: &ExecutionPlan, request: &FlowRequest) -> Vec<bool> {
     if request.emit.is_none() {
         return Vec::new();
@@ -117,7 +130,7 @@ fn emitters(plan: &ExecutionPlan, request: &FlowRequest) -> Vec<bool> {
     for (place, stage) in plan.stages().iter().enumerate().rev() {
         // Dependents come later in the plan, so they have been decided.
         let is_last = stage.dependents.iter().all(|after| is_quiet.get(*after).copied().unwrap_or(true));
-        let runs = route(stage, request).is_some();
+        let runs = !stage.is_floating && matches!(route(stage, request), Passage::Called(_));
         if let (Some(emits), Some(is_quiet)) = (emits.get_mut(place), is_quiet.get_mut(place)) {
             *emits = runs && is_last;
             *is_quiet = !runs && is_last;
@@ -138,6 +151,19 @@ fn too_late(stage: &StagePlan) -> Problem {
 
 fn is_over(request: &FlowRequest, now: Instant) -> bool {
     request.context.deadline.is_some_and(|deadline| deadline <= now)
+}
+
+impl FlowReply {
+    /// Nothing was called.
+    fn refused(plan: &ExecutionPlan, documents: DocumentList, problem: Problem) -> Self {
+        let stages = plan.story().iter().filter_map(|place| plan.stages().get(*place));
+        Self {
+            documents,
+            routes: stages.map(StageRoute::not_reached).collect(),
+            failure: Some(problem),
+            fuel: 0,
+        }
+    }
 }
 
 impl StageRoute {

@@ -134,6 +134,20 @@ pub(crate) fn order(stages: &[StageSpec]) -> Result<Vec<usize>, Vec<GraphFault>>
     if faults.is_empty() { Ok(order) } else { Err(faults) }
 }
 
+/// What gives the answer: the last stage of the file that does not float; none if all do.
+pub(crate) fn last(stages: &[StageSpec]) -> Option<&StageSpec> {
+    stages.iter().rev().find(|stage| !stage.floating)
+}
+
+/// Stages that nothing needs, that are not the answer and are not said to float: as often as not a mistake.
+pub(crate) fn unheard(stages: &[StageSpec]) -> Vec<usize> {
+    let last = last(stages).map(|stage| &stage.name);
+    let is_needed = |name: &ExecutorName| stages.iter().any(|stage| stage.needs.contains(name));
+    let is_unheard =
+        |stage: &StageSpec| !stage.floating && Some(&stage.name) != last && !is_needed(&stage.name);
+    stages.iter().zip(0..).filter(|(stage, _)| is_unheard(stage)).map(|(_, place)| place).collect()
+}
+
 fn check_needs(spec: &StageSpec, stage: usize, places: &BTreeMap<&str, usize>, faults: &mut Vec<GraphFault>) {
     let name = || spec.name.clone();
     for (need, place) in spec.needs.iter().zip(0..) {

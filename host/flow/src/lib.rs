@@ -5,15 +5,18 @@
 //! [`client::ExecutorClient`], so this crate needs no wasm and its tests run on scripts.
 
 mod adapted;
+pub mod background;
 pub mod batching;
 pub mod client;
 pub mod engine;
+mod filter;
 mod graph;
 mod join;
 mod pass;
 pub mod plan;
 #[cfg(any(test, feature = "scripted"))]
 pub mod scripted;
+pub mod shards;
 mod stage;
 pub mod target;
 pub mod yaml;

@@ -3,6 +3,9 @@
 //! Building a plan is a pure function of the specification and the executors: no clock, no randomness, ordered maps
 //! only. A plan refuses graphs that cannot run (cycles, unknown needs, names twice) and limits that let nothing
 //! through, all at once and by name. A plan never changes; a swap replaces it as a whole.
+//!
+//! The answer is what the last stage of the file gives that does not float, as in Jina. It and what it needs are waited
+//! for; every other stage floats, whether its author said so or only forgot to join it.
 
 mod mermaid;
 #[cfg(test)]
@@ -13,22 +16,31 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate_domain::{ErrorCode, ExecutorName, FlowName, FlowSpec, Limits, Problem, StageSpec};
+use lockgate_domain::{Condition, ErrorCode, ExecutorName, FlowName, FlowSpec, Limits, Problem, StageSpec};
 
 use crate::adapted;
+use crate::background::Background;
 use crate::batching::Batcher;
 use crate::client::ExecutorClient;
 use crate::graph;
 use crate::pass::PassingExecutor;
 
-/// A validated flow with its executors. Shared by all requests that run on it.
+/// A validated flow with its executors. Shared by all requests that run on it; cheap to clone.
+#[derive(Clone)]
 pub struct ExecutionPlan {
+    inner: Arc<Inner>,
+    background: Option<Arc<dyn Background>>,
+}
+
+struct Inner {
     name: FlowName,
     stages: Vec<StagePlan>,
-    ends: Vec<usize>,
+    answer: Source,
     is_chain: bool,
+    is_conditional: bool,
+    /// Places of the stages as answers list them.
+    story: Vec<usize>,
     timeout: Duration,
-    limits: Limits,
     gateway: ExecutorName,
 }
 
@@ -50,7 +62,11 @@ pub struct StagePlan {
     pub retries: u32,
     /// Ceilings of the executor; a join keeps those on documents and columns.
     pub limits: Limits,
-    /// Stages that need this one, as places in the plan.
+    /// Which documents it gets.
+    pub condition: Option<Condition>,
+    /// Whether the answer does not depend on it: nobody waits for it.
+    pub is_floating: bool,
+    /// Stages that need this one, as places in the plan, in the order of the file.
     pub(crate) dependents: Vec<usize>,
 }
 
@@ -79,9 +95,12 @@ impl ExecutionPlan {
         });
         for stage in &spec.stages {
             match clients.get(&stage.name) {
+                // Its parts were looked at when it was put together.
                 Some(client) => {
                     let manifest = client.manifest();
-                    faults.extend(adapted::unknown_endpoints(&manifest, stage));
+                    if !is_sharded(stage) {
+                        faults.extend(adapted::unknown_endpoints(&manifest, stage));
+                    }
                     faults.extend(Batcher::unknown_endpoints(&manifest, stage));
                 }
                 None if stage.is_passing() => {}
@@ -99,11 +118,19 @@ impl ExecutionPlan {
             let stage = spec.stages.get(place)?;
             let client: Arc<dyn ExecutorClient> = match clients.get(&stage.name) {
                 _ if stage.is_passing() => Arc::new(PassingExecutor),
+                client if is_sharded(stage) => client?.clone(),
                 client => adapted::adapt(client?.clone(), stage),
             };
             Some(StagePlan::new(stage, client, &order, &spec.stages))
         });
         Ok(Self::link(spec, &order, stages.collect()))
+    }
+
+    /// Lets stages that float go on after the answer. Without anybody to drive them a request waits for them, too.
+    #[must_use]
+    pub fn with_background(mut self, background: Arc<dyn Background>) -> Self {
+        self.background = Some(background);
+        self
     }
 
     fn link(spec: &FlowSpec, order: &[usize], mut stages: Vec<StagePlan>) -> Self {
@@ -117,73 +144,87 @@ impl ExecutionPlan {
                 stage.dependents.push(place);
             }
         }
-        // The answer joins the ends in the order of the file, whatever order they run in.
-        let places = stages.iter().zip(0..);
-        let mut ends: Vec<usize> =
-            places.filter(|(stage, _)| stage.dependents.is_empty()).map(|(_, place)| place).collect();
-        ends.sort_by_key(|place| order.get(*place).copied());
+        let in_file = |place: &usize| order.get(*place).copied();
+        for stage in &mut stages {
+            stage.dependents.sort_by_key(in_file);
+        }
+        let is_answer = |place: &usize| {
+            order.get(*place).and_then(|at| spec.stages.get(*at)).is_some_and(|stage| !stage.floating)
+        };
+        let last = (0..stages.len()).filter(is_answer).max_by_key(in_file);
+        let answer = last.map_or(Source::Gateway, Source::Stage);
+        await_needs(&mut stages, answer);
         let follows = |(stage, place): (&StagePlan, usize)| {
             stage.sources == [place.checked_sub(1).map_or(Source::Gateway, Source::Stage)]
-        };
-        let is_chain = stages.iter().zip(0..).all(follows);
-        let limits = Limits {
-            documents: stages.iter().map(|stage| stage.limits.documents).max().unwrap_or(0),
-            columns: stages.iter().map(|stage| stage.limits.columns).max().unwrap_or(0),
-            ..Limits::default()
+                && !stage.is_floating
+                && stage.condition.is_none()
         };
         Self {
-            name: spec.name.clone(),
-            stages,
-            ends,
-            is_chain,
-            timeout: Duration::from_millis(spec.timeout_ms),
-            limits,
-            gateway: ExecutorName::gateway(),
+            background: None,
+            inner: Arc::new(Inner {
+                name: spec.name.clone(),
+                answer,
+                is_chain: stages.iter().zip(0..).all(follows),
+                is_conditional: stages.iter().any(|stage| stage.condition.is_some()),
+                story: story(&stages, order),
+                stages,
+                timeout: Duration::from_millis(spec.timeout_ms),
+                gateway: ExecutorName::gateway(),
+            }),
         }
     }
 
     /// The flow's name.
     pub fn name(&self) -> &FlowName {
-        &self.name
+        &self.inner.name
     }
 
     /// The stages in an order in which each comes after its needs.
     pub fn stages(&self) -> &[StagePlan] {
-        &self.stages
+        &self.inner.stages
     }
 
-    /// The stages that nothing needs, in the order of the file, as places in the plan. Several are joined by document
-    /// id into the answer.
-    pub fn ends(&self) -> &[usize] {
-        &self.ends
+    /// What is answered: the output of a stage, or the request itself if every stage floats.
+    pub fn answer(&self) -> Source {
+        self.inner.answer
     }
 
     /// The longest one request may take.
     pub fn timeout(&self) -> Duration {
-        self.timeout
+        self.inner.timeout
     }
 
-    /// Whether the stages stand one behind the other.
+    /// Whether the stages stand one behind the other, and each gets all documents.
     pub fn is_chain(&self) -> bool {
-        self.is_chain
+        self.inner.is_chain
     }
 
-    /// What joining the ends may make.
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+    /// Whether some stage gets only some of the documents; then the answer follows the order of the request.
+    pub(crate) fn is_conditional(&self) -> bool {
+        self.inner.is_conditional
+    }
+
+    /// Places of the stages as answers list them: along the graph, branch by branch.
+    pub(crate) fn story(&self) -> &[usize] {
+        &self.inner.story
+    }
+
+    /// Who drives the stages that float.
+    pub(crate) fn background(&self) -> Option<&Arc<dyn Background>> {
+        self.background.as_ref()
     }
 
     /// The name of a source, as a guest sees it.
     pub(crate) fn source_name(&self, source: Source) -> &ExecutorName {
         match source {
-            Source::Gateway => &self.gateway,
-            Source::Stage(place) => self.stages.get(place).map_or(&self.gateway, |stage| &stage.name),
+            Source::Gateway => &self.inner.gateway,
+            Source::Stage(place) => self.stages().get(place).map_or(&self.inner.gateway, |stage| &stage.name),
         }
     }
 
     /// The batchers of its stages.
     pub fn batchers(&self) -> impl Iterator<Item = &Arc<Batcher>> {
-        self.stages.iter().filter_map(|stage| stage.batcher.as_ref())
+        self.stages().iter().filter_map(|stage| stage.batcher.as_ref())
     }
 
     /// Lets no request wait for others any more: the host is on its way out, or another plan is in.
@@ -200,9 +241,9 @@ impl ExecutionPlan {
 impl fmt::Debug for ExecutionPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExecutionPlan")
-            .field("name", &self.name)
-            .field("stages", &self.stages)
-            .field("ends", &self.ends)
+            .field("name", self.name())
+            .field("stages", &self.stages())
+            .field("answer", &self.answer())
             .finish_non_exhaustive()
     }
 }
@@ -226,8 +267,11 @@ impl StagePlan {
             sources,
             reduce: spec.reduce,
             timeout: spec.timeout_ms.map(Duration::from_millis),
-            retries: spec.retries,
+            // The parts of a sharded executor are tried again one by one.
+            retries: if is_sharded(spec) { 0 } else { spec.retries },
             limits: spec.limits,
+            condition: spec.condition.clone(),
+            is_floating: true,
             dependents: Vec::new(),
         }
     }
@@ -251,6 +295,40 @@ impl fmt::Debug for StagePlan {
             .field("retries", &self.retries)
             .finish_non_exhaustive()
     }
+}
+
+fn is_sharded(stage: &StageSpec) -> bool {
+    stage.shards.count > 1
+}
+
+/// Marks the answer's stage and all that it needs: these do not float.
+fn await_needs(stages: &mut [StagePlan], answer: Source) {
+    let mut next: Vec<Source> = vec![answer];
+    while let Some(source) = next.pop() {
+        let Source::Stage(place) = source else { continue };
+        if let Some(stage) = stages.get_mut(place).filter(|stage| stage.is_floating) {
+            stage.is_floating = false;
+            next.extend(stage.sources.iter().copied());
+        }
+    }
+}
+
+/// From each stage that takes the request down to the answer, each stage once: the order of Jina's routes.
+fn story(stages: &[StagePlan], order: &[usize]) -> Vec<usize> {
+    let mut origins: Vec<usize> = (0..stages.len())
+        .filter(|place| stages.get(*place).is_some_and(|stage| stage.sources.contains(&Source::Gateway)))
+        .collect();
+    origins.sort_by_key(|place| order.get(*place).copied());
+    let (mut story, mut next) = (Vec::with_capacity(stages.len()), origins);
+    next.reverse();
+    while let Some(place) = next.pop() {
+        if story.contains(&place) {
+            continue;
+        }
+        story.push(place);
+        next.extend(stages.get(place).iter().flat_map(|stage| stage.dependents.iter().rev()));
+    }
+    story
 }
 
 /// Ceilings of zero let nothing through: a misunderstanding ("0 means unlimited"), never a wish.

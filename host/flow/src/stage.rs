@@ -21,11 +21,24 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Calls the executor. The call's deadline is the request's; the stage's own time is applied here.
 pub(crate) async fn call(stage: &StagePlan, call: ExecutorCall) -> Result<ExecutorReply, Problem> {
-    let mut tries_left = stage.retries;
+    if stage.retries == 0 {
+        return attempt(stage, call).await;
+    }
+    retrying(&stage.name, stage.retries, call, |call| attempt(stage, call)).await
+}
+
+/// Calls, and again where that is safe, so many times.
+pub(crate) async fn retrying<F: Future<Output = Result<ExecutorReply, Problem>>>(
+    name: &ExecutorName,
+    retries: u32,
+    call: ExecutorCall,
+    attempt: impl Fn(ExecutorCall) -> F,
+) -> Result<ExecutorReply, Problem> {
+    let mut tries_left = retries;
     let mut pause = FIRST_PAUSE;
     while tries_left > 0 {
         let deadline = call.context.deadline;
-        let problem = match attempt(stage, call.clone()).await {
+        let problem = match attempt(call.clone()).await {
             Ok(reply) => return Ok(reply),
             Err(problem) => problem,
         };
@@ -35,7 +48,7 @@ pub(crate) async fn call(stage: &StagePlan, call: ExecutorCall) -> Result<Execut
             return Err(problem);
         }
         tracing::debug!(
-            executor = %stage.name,
+            executor = %name,
             error = problem.code().as_str(),
             tries_left,
             "an executor refused a call, it is tried again"
@@ -44,7 +57,7 @@ pub(crate) async fn call(stage: &StagePlan, call: ExecutorCall) -> Result<Execut
         pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         tries_left -= 1;
     }
-    attempt(stage, call).await
+    attempt(call).await
 }
 
 /// The clock that deadlines are compared with: tokio's, so that tests can stop it.

@@ -8,6 +8,7 @@
 
 mod batching;
 mod capabilities;
+mod condition;
 mod deployment;
 mod errors;
 mod executor;
@@ -20,6 +21,7 @@ mod pool;
 mod reader;
 mod root;
 mod schema;
+mod shards;
 mod substitute;
 #[cfg(test)]
 mod tests;

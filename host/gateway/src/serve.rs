@@ -253,7 +253,7 @@ fn routes(arrival: Arrival, reply: &FlowReply) -> Vec<Route> {
         let (end, failure) = match &stage.outcome {
             Outcome::Ran => (stage.ended, None),
             Outcome::Failed(problem) => (stage.ended, Some(problem.clone())),
-            Outcome::Skipped => (None, None),
+            Outcome::Skipped | Outcome::Floating => (None, None),
             Outcome::NotReached => continue,
         };
         routes.push(Route {

@@ -1,7 +1,8 @@
 //! From a flow and its component files to pools, and what the user is told on the way.
 //!
 //! All or nothing: pools that were made for a deployment that fails are gone with it. A stage whose component, limits,
-//! pool and configuration did not change keeps its pool, and with it whatever its instances hold in memory.
+//! pool and configuration did not change keeps its pool, and with it whatever its instances hold in memory. A stage in
+//! several shards has a pool and a store for each.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use lockgate_domain::spec::PoolOptions;
+use lockgate_domain::spec::{ComponentRole, PoolOptions};
 use lockgate_domain::{
     Capabilities, ComponentDigest, ExecutorName, FlowSpec, Limits, Manifest, Problem, StageSpec,
 };
 use lockgate_flow::client::ExecutorClient;
+use lockgate_flow::plan::ExecutionPlan;
+use lockgate_flow::shards::{ShardParts, ShardedExecutor};
 use lockgate_runtime::{Component, InstancePool, MemoryStore, PoolSetup};
 use serde_json::{Map, Value};
 
@@ -27,8 +30,8 @@ use crate::node::Node;
 pub struct FlowSource {
     /// What the user wrote.
     pub spec: FlowSpec,
-    /// The `.wasm` file of each stage, whatever its `uses` was.
-    pub components: BTreeMap<ExecutorName, PathBuf>,
+    /// The `.wasm` file of each component of each stage, whatever named it.
+    pub components: BTreeMap<(ExecutorName, ComponentRole), PathBuf>,
 }
 
 /// What was deployed, for people to read.
@@ -38,11 +41,15 @@ pub struct Deployment {
     pub stages: Vec<Stage>,
 }
 
-/// One stage of a deployment.
+/// One component of one stage of a deployment; most stages have one.
 #[derive(Debug, Clone)]
 pub struct Stage {
-    /// Its name.
+    /// The stage's name.
     pub name: ExecutorName,
+    /// What the component is to the stage.
+    pub role: ComponentRole,
+    /// Pools that the component has; each is as large as `pool` says.
+    pub shards: u32,
     /// Where its input comes from; empty means the gateway's request.
     pub needs: Vec<ExecutorName>,
     /// The component file.
@@ -51,13 +58,13 @@ pub struct Stage {
     pub size: u64,
     /// SHA-256 of the component.
     pub digest: ComponentDigest,
-    /// What the component says about itself.
+    /// What the component says about itself, under the flow's names.
     pub manifest: Manifest,
     /// Its pool.
     pub pool: PoolOptions,
     /// Its ceilings.
     pub limits: Limits,
-    /// Whether the pool of the deployment before was kept.
+    /// Whether the pools of the deployment before were kept.
     pub is_kept: bool,
 }
 
@@ -93,6 +100,8 @@ pub enum DeployError {
     NoComponent {
         /// the stage
         stage: ExecutorName,
+        /// which one
+        role: ComponentRole,
     },
     /// A component file cannot be read.
     Unreadable {
@@ -138,7 +147,12 @@ impl DeployError {
 impl fmt::Display for DeployError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DeployError::NoComponent { stage } => write!(f, "executor \"{stage}\" has no component"),
+            DeployError::NoComponent { stage, role: ComponentRole::Main } => {
+                write!(f, "executor \"{stage}\" has no component")
+            }
+            DeployError::NoComponent { stage, role } => {
+                write!(f, "executor \"{stage}\" has no component for `{}`", role.key())
+            }
             DeployError::Unreadable { stage, path, .. } => {
                 write!(f, "cannot read the component of executor \"{stage}\", {}", path.display())
             }
@@ -163,6 +177,14 @@ impl std::error::Error for DeployError {
     }
 }
 
+/// Which pool of a flow.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct PoolName {
+    stage: ExecutorName,
+    role: ComponentRole,
+    shard: u32,
+}
+
 /// What makes a pool another one.
 #[derive(Debug, Clone, PartialEq)]
 struct Setting {
@@ -176,18 +198,18 @@ struct Setting {
 /// The pools of the deployment that serves.
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
-    executors: BTreeMap<ExecutorName, (Setting, Arc<PoolExecutor>)>,
-    /// What executors keep: it outlives their pools, as it would in a store on disk.
-    stores: BTreeMap<ExecutorName, Arc<MemoryStore>>,
+    executors: BTreeMap<PoolName, (Setting, Arc<PoolExecutor>)>,
+    /// What executors keep, shard by shard: it outlives their pools, as it would in a store on disk.
+    stores: BTreeMap<PoolName, Arc<MemoryStore>>,
 }
 
 impl Pools {
-    /// The store of that executor, or a new one.
-    fn store(&self, name: &ExecutorName) -> Arc<MemoryStore> {
+    /// The store of that pool, or a new one.
+    fn store(&self, name: &PoolName) -> Arc<MemoryStore> {
         self.stores.get(name).cloned().unwrap_or_default()
     }
 
-    fn find(&self, name: &ExecutorName, setting: &Setting) -> Option<Arc<PoolExecutor>> {
+    fn find(&self, name: &PoolName, setting: &Setting) -> Option<Arc<PoolExecutor>> {
         self.executors.get(name).filter(|(known, _)| known == setting).map(|(_, executor)| executor.clone())
     }
 }
@@ -201,46 +223,165 @@ pub(crate) async fn prepare(
 ) -> Result<(Pools, Deployment), DeployError> {
     let mut components = Vec::with_capacity(source.spec.stages.len());
     // A stage that passes documents on is the flow's own affair: no component, no pool.
-    for spec in source.spec.stages.iter().filter(|spec| !spec.is_passing()) {
-        components.push((spec, load(node, source, spec, tell).await?));
+    for spec in &source.spec.stages {
+        for (role, _) in spec.components() {
+            components.push((spec, role, load(node, source, spec, role, tell).await?));
+        }
     }
     let (mut pools, mut stages) = (Pools::default(), Vec::with_capacity(components.len()));
-    for (spec, (path, component)) in components {
-        let setting = Setting {
-            digest: component.digest(),
-            limits: spec.limits,
-            pool: spec.pool.resolve(component.manifest().stateful, node.cores()),
-            config: spec.config.clone(),
-            capabilities: spec.capabilities.clone(),
-        };
-        let kept = current.find(&spec.name, &setting);
-        let is_kept = kept.is_some();
-        let store = current.store(&spec.name);
-        let executor = match kept {
-            Some(executor) => executor,
-            None => warm(node, spec, &setting, component.clone(), store.clone(), &path, tell).await?,
-        };
-        stages.push(Stage {
-            name: spec.name.clone(),
-            needs: spec.needs.clone(),
-            path,
-            size: component.size(),
-            digest: setting.digest,
-            manifest: component.manifest().clone(),
-            pool: setting.pool,
-            limits: setting.limits,
-            is_kept,
-        });
-        pools.stores.insert(spec.name.clone(), store);
-        pools.executors.insert(spec.name.clone(), (setting, executor));
+    for (spec, role, (path, component)) in components {
+        let part = Part { node, spec, role, path, component, tell };
+        stages.push(part.prepare(current, &mut pools).await?);
     }
     Ok((pools, Deployment { stages }))
 }
 
+/// What a stage calls.
+type NamedClient = (ExecutorName, Arc<dyn ExecutorClient>);
+
+/// One component of a stage, on its way to its pools.
+struct Part<'a> {
+    node: &'a Node,
+    spec: &'a StageSpec,
+    role: ComponentRole,
+    path: PathBuf,
+    component: Arc<Component>,
+    tell: &'a (dyn Fn(StageEvent<'_>) + Sync),
+}
+
+impl Part<'_> {
+    /// Takes or makes a pool for each shard.
+    async fn prepare(self, current: &Pools, pools: &mut Pools) -> Result<Stage, DeployError> {
+        let spec = self.spec;
+        let manifest = self.component.manifest();
+        let pool = spec.pool.resolve(manifest.stateful, self.node.cores());
+        let shards = if self.role == ComponentRole::Main { spec.shards.count } else { 1 };
+        let (mut is_kept, mut instances) = (true, 0);
+        for shard in 0..shards {
+            let name = PoolName { stage: spec.name.clone(), role: self.role, shard };
+            let setting = Setting {
+                digest: self.component.digest(),
+                limits: spec.limits,
+                pool,
+                config: configuration(spec, shard, shards),
+                capabilities: spec.capabilities.clone(),
+            };
+            let store = current.store(&name);
+            let executor = match current.find(&name, &setting) {
+                Some(executor) => executor,
+                None => {
+                    if std::mem::replace(&mut is_kept, false) {
+                        (self.tell)(StageEvent::Warming(&spec.name));
+                    }
+                    self.warm(&setting, store.clone()).await?
+                }
+            };
+            instances += executor.pool().stats().live;
+            pools.stores.insert(name.clone(), store);
+            pools.executors.insert(name, (setting, executor));
+        }
+        if !is_kept {
+            (self.tell)(StageEvent::Warm { name: &spec.name, instances });
+        }
+        Ok(Stage {
+            name: spec.name.clone(),
+            role: self.role,
+            shards,
+            needs: spec.needs.clone(),
+            path: self.path,
+            size: self.component.size(),
+            digest: self.component.digest(),
+            manifest: manifest.clone(),
+            pool,
+            limits: spec.limits,
+            is_kept,
+        })
+    }
+
+    async fn warm(
+        &self,
+        setting: &Setting,
+        store: Arc<MemoryStore>,
+    ) -> Result<Arc<PoolExecutor>, DeployError> {
+        let (node, spec) = (self.node, self.spec);
+        let setup = PoolSetup {
+            limits: setting.limits,
+            configuration: setting.config.clone(),
+            capabilities: setting.capabilities.clone(),
+            key_value: Some(store),
+            ..PoolSetup::new(spec.name.clone(), self.component.clone(), setting.pool)
+        };
+        let keeper = node.capsules().map(|folder| Keeper {
+            folder: folder.to_owned(),
+            executor: spec.name.clone(),
+            digest: setting.digest,
+            limits: setting.limits,
+            capabilities: setting.capabilities.clone(),
+            configuration: setting.config.clone(),
+            engine: node.runtime().engine_id().to_owned(),
+            component: self.path.clone(),
+        });
+        let executor = PoolExecutor::new(InstancePool::new(node.runtime(), setup)).keeping(keeper);
+        let executor = Arc::new(executor);
+        executor
+            .pool()
+            .prewarm()
+            .await
+            .map_err(|problem| DeployError::NotWarm { stage: spec.name.clone(), problem })?;
+        let book = node.pool_book();
+        book.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&executor));
+        Ok(executor)
+    }
+}
+
+/// What the guest reads: a shard learns which one it is, unless the flow uses the names for something else.
+fn configuration(spec: &StageSpec, shard: u32, shards: u32) -> Map<String, Value> {
+    let mut config = spec.config.clone();
+    if shards > 1 {
+        config.entry("shard_id").or_insert_with(|| shard.into());
+        config.entry("shards").or_insert_with(|| shards.into());
+    }
+    config
+}
+
 impl Pools {
-    /// The executors by name, for the planner.
-    pub(crate) fn clients(&self) -> impl Iterator<Item = (ExecutorName, Arc<dyn ExecutorClient>)> {
-        self.executors.iter().map(|(name, (_, executor))| (name.clone(), executor.clone() as _))
+    /// The executors by name, for the planner; those in several shards put together.
+    pub(crate) fn clients(&self, flow: &FlowSpec) -> Result<Vec<NamedClient>, Problem> {
+        let mut clients: Vec<NamedClient> = Vec::with_capacity(flow.stages.len());
+        for spec in &flow.stages {
+            let find = |role, shard| {
+                let name = PoolName { stage: spec.name.clone(), role, shard };
+                self.executors.get(&name).map(|(_, executor)| executor.clone() as Arc<dyn ExecutorClient>)
+            };
+            let main = find(ComponentRole::Main, 0);
+            let client = match main {
+                Some(_) if spec.shards.count > 1 => {
+                    let parts = ShardParts {
+                        before: find(ComponentRole::Before, 0),
+                        shards: (0..spec.shards.count)
+                            .filter_map(|shard| find(ComponentRole::Main, shard))
+                            .collect(),
+                        after: find(ComponentRole::After, 0),
+                    };
+                    Arc::new(ShardedExecutor::new(spec, parts)?)
+                }
+                Some(client) => client,
+                None => continue,
+            };
+            clients.push((spec.name.clone(), client));
+        }
+        Ok(clients)
+    }
+}
+
+impl Deployment {
+    /// Shows endpoints under the names that callers use.
+    pub(crate) fn take_names(&mut self, plan: &ExecutionPlan) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.role == ComponentRole::Main) {
+            if let Some(planned) = plan.stages().iter().find(|planned| planned.name == stage.name) {
+                stage.manifest.clone_from(&planned.client.manifest());
+            }
+        }
     }
 }
 
@@ -248,14 +389,15 @@ async fn load(
     node: &Node,
     source: &FlowSource,
     spec: &StageSpec,
+    role: ComponentRole,
     tell: &(dyn Fn(StageEvent<'_>) + Sync),
 ) -> Result<(PathBuf, Arc<Component>), DeployError> {
     let stage = || spec.name.clone();
     let path = source
         .components
-        .get(&spec.name)
+        .get(&(spec.name.clone(), role))
         .cloned()
-        .ok_or_else(|| DeployError::NoComponent { stage: stage() })?;
+        .ok_or_else(|| DeployError::NoComponent { stage: stage(), role })?;
     tell(StageEvent::Compiling(&spec.name));
     let bytes = read(node, &path).await.map_err(|error| DeployError::Unreadable {
         stage: stage(),
@@ -284,44 +426,4 @@ pub(crate) async fn read(node: &Node, path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     tokio::fs::read(path).await
-}
-
-async fn warm(
-    node: &Node,
-    spec: &StageSpec,
-    setting: &Setting,
-    component: Arc<Component>,
-    store: Arc<MemoryStore>,
-    path: &Path,
-    tell: &(dyn Fn(StageEvent<'_>) + Sync),
-) -> Result<Arc<PoolExecutor>, DeployError> {
-    tell(StageEvent::Warming(&spec.name));
-    let setup = PoolSetup {
-        limits: setting.limits,
-        configuration: setting.config.clone(),
-        capabilities: setting.capabilities.clone(),
-        key_value: Some(store),
-        ..PoolSetup::new(spec.name.clone(), component, setting.pool)
-    };
-    let keeper = node.capsules().map(|folder| Keeper {
-        folder: folder.to_owned(),
-        executor: spec.name.clone(),
-        digest: setting.digest,
-        limits: setting.limits,
-        capabilities: setting.capabilities.clone(),
-        configuration: setting.config.clone(),
-        engine: node.runtime().engine_id().to_owned(),
-        component: path.to_owned(),
-    });
-    let executor = PoolExecutor::new(InstancePool::new(node.runtime(), setup)).keeping(keeper);
-    let executor = Arc::new(executor);
-    executor
-        .pool()
-        .prewarm()
-        .await
-        .map_err(|problem| DeployError::NotWarm { stage: spec.name.clone(), problem })?;
-    let book = node.pool_book();
-    book.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&executor));
-    tell(StageEvent::Warm { name: &spec.name, instances: executor.pool().stats().live });
-    Ok(executor)
 }

@@ -8,6 +8,7 @@ mod adapters;
 mod capsule;
 mod certificates;
 mod deploy;
+mod floating;
 mod gathering;
 mod hosting;
 mod inspect;

@@ -11,17 +11,25 @@ use lockgate_flow::batching::Batcher;
 use lockgate_gateway::Routes;
 use lockgate_runtime::{GuestMetric, InstancePool, MetricKind};
 use lockgate_telemetry::inventory::{
-    BATCH_RERUNS, BATCH_WAITING, BATCHED_DOCUMENTS, BATCHED_REQUESTS, BATCHES, BUILT, CALLS, EXPIRED, FUEL,
-    GUEST_COUNTER, GUEST_DROPPED, GUEST_ERRORS, GUEST_GAUGE, GUEST_OBSERVATIONS, GUEST_OBSERVED, INSTANCES,
-    INSTANCES_IDLE, RECYCLED, SHED, TRAPS, WAITING,
+    BATCH_RERUNS, BATCH_WAITING, BATCHED_DOCUMENTS, BATCHED_REQUESTS, BATCHES, BUILT, CALLS, EXPIRED,
+    FLOATING, FLOATING_REFUSED, FUEL, GUEST_COUNTER, GUEST_DROPPED, GUEST_ERRORS, GUEST_GAUGE,
+    GUEST_OBSERVATIONS, GUEST_OBSERVED, INSTANCES, INSTANCES_IDLE, RECYCLED, SHED, TRAPS, WAITING,
 };
 use lockgate_telemetry::page::Page;
 
+use crate::floating::FloatingPlaces;
 use crate::serving::{PoolBook, alive};
 
-/// Reads all pools that exist and the batchers of what is served, each time it is asked.
-pub(crate) fn source(pools: PoolBook, routes: Routes) -> Arc<dyn Fn(&mut Page) + Send + Sync> {
+/// Reads all pools that exist, the batchers of what is served and what floats, each time it is asked.
+pub(crate) fn source(
+    pools: PoolBook,
+    routes: Routes,
+    places: Arc<FloatingPlaces>,
+) -> Arc<dyn Fn(&mut Page) + Send + Sync> {
     Arc::new(move |page| {
+        let (floating, refused) = places.numbers();
+        page.add(&FLOATING, &[], floating as f64);
+        page.add(&FLOATING_REFUSED, &[], refused as f64);
         for executor in alive(&pools) {
             add(page, executor.pool());
         }

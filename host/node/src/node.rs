@@ -14,6 +14,7 @@ use lockgate_runtime::{CompilerCommand, Component, Runtime, RuntimeOptions};
 use tokio::sync::Mutex;
 
 use crate::deploy::{self, DeployError, Deployment, FlowSource, Pools, StageEvent};
+use crate::floating::{FloatingPlaces, FloatingTasks};
 use crate::inspect::Inspection;
 use crate::metrics;
 use crate::serving::{PoolBook, Serving};
@@ -42,7 +43,13 @@ struct Inner {
     deployed: Mutex<Deployed>,
     pools: PoolBook,
     capsules: Option<PathBuf>,
+    floating: FloatingTasks,
+    places: Arc<FloatingPlaces>,
 }
+
+/// Requests whose floating stages may be at work at once, and bytes of their documents.
+const FLOATING_RUNS: u32 = 1024;
+const FLOATING_BYTES: u64 = 512 << 20;
 
 #[derive(Debug, Default)]
 struct Deployed {
@@ -60,6 +67,7 @@ impl Node {
         };
         let max_component_bytes = runtime_options.max_component_bytes;
         let runtime = Runtime::new(runtime_options)?;
+        let floating = FloatingTasks::new();
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         Ok(Self(Arc::new(Inner {
             runtime,
@@ -69,6 +77,8 @@ impl Node {
             deployed: Mutex::default(),
             pools: PoolBook::default(),
             capsules: options.capsules,
+            places: floating.places(FLOATING_RUNS, FLOATING_BYTES),
+            floating,
         })))
     }
 
@@ -81,8 +91,13 @@ impl Node {
         tell: &(dyn Fn(StageEvent<'_>) + Sync),
     ) -> Result<Deployment, DeployError> {
         let mut deployed = self.0.deployed.lock().await;
-        let (pools, deployment) = deploy::prepare(self, source, &deployed.pools, tell).await?;
-        let plan = ExecutionPlan::new(&source.spec, pools.clients()).map_err(DeployError::Plan)?;
+        let (pools, mut deployment) = deploy::prepare(self, source, &deployed.pools, tell).await?;
+        let plan = pools
+            .clients(&source.spec)
+            .and_then(|clients| ExecutionPlan::new(&source.spec, clients))
+            .map_err(DeployError::Plan)?
+            .with_background(self.0.places.clone());
+        deployment.take_names(&plan);
         self.0.routes.publish(ServedFlow::new(&source.spec, Arc::new(plan)));
         let flow = source.spec.name.clone();
         if let Some(before) = deployed.flow.replace(flow.clone()).filter(|before| *before != flow) {
@@ -96,10 +111,11 @@ impl Node {
 
     /// Serves what is deployed on these ports, until the handle ends it.
     pub fn serve(&self, ports: Vec<Port>, options: GatewayOptions) -> io::Result<Serving> {
-        let metrics = metrics::source(self.0.pools.clone(), self.0.routes.clone());
+        let metrics = metrics::source(self.0.pools.clone(), self.0.routes.clone(), self.0.places.clone());
+        let floating = (self.0.floating.clone(), options.drain_timeout);
         let door = Arc::new(OpenDoor::new(self.0.routes.clone()));
         let gateway = Gateway::new(options, door).with_metrics(metrics);
-        Serving::start(gateway, ports, self.0.pools.clone())
+        Serving::start(gateway, ports, self.0.pools.clone(), floating)
     }
 
     /// Looks at a component without serving it.

@@ -1,7 +1,8 @@
 //! A gateway that serves, and its end in two steps: drain, then force.
 //!
 //! Draining stops accepting and lets requests in progress finish for as long as the gateway's options say; forcing
-//! drops them, which stops their guests. Either way the end is reported only after the last task is gone.
+//! drops them, which stops their guests. What floats beside requests has as long again. Either way the end is reported
+//! only after the last task is gone.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adapters::PoolExecutor;
 use crate::certificates;
+use crate::floating::FloatingTasks;
 use crate::tasks::{TaskKind, Tasks};
 
 /// How often idle instances are looked at.
@@ -65,7 +67,12 @@ impl ServedPort {
 }
 
 impl Serving {
-    pub(crate) fn start(gateway: Gateway, ports: Vec<Port>, pools: PoolBook) -> io::Result<Self> {
+    pub(crate) fn start(
+        gateway: Gateway,
+        ports: Vec<Port>,
+        pools: PoolBook,
+        (floating, patience): (FloatingTasks, Duration),
+    ) -> io::Result<Self> {
         let served = ports.iter().map(ServedPort::of).collect::<io::Result<Vec<_>>>()?;
         let first = served.first().ok_or_else(|| io::Error::other("there is no port to serve on"))?;
         let address = first.address;
@@ -82,14 +89,21 @@ impl Serving {
         tasks.spawn(TaskKind::Gateway, async move {
             // Whatever becomes of the gateway, nothing beside it outlives it.
             let _beside = ended.drop_guard();
+            let settling = floating.clone();
+            let serving = async move {
+                let drained = gateway.serve(ports, gateway_drain).await;
+                settling.settle(patience).await;
+                drained
+            };
             let outcome = tokio::select! {
                 biased;
                 () = gateway_force.cancelled() => Ended::Forced,
-                drained = gateway.serve(ports, gateway_drain) => match drained.cut_off {
+                drained = serving => match drained.cut_off {
                     0 => Ended::Drained,
                     cut_off => Ended::CutOff(cut_off),
                 },
             };
+            floating.stop().await;
             if report.send(outcome).is_err() {
                 tracing::debug!("the gateway ended after its handle was dropped");
             }

@@ -1,6 +1,7 @@
 //! Where tasks are born. Every long-lived task has a kind, and the kind says what its end means.
 //!
-//! Tasks of one connection or one request are not here: they live in the connection's own set and die with it.
+//! Tasks of one connection or one request are not here: they live in the connection's own set and die with it. What
+//! floats beside a request is, because nobody waits for it.
 
 use std::panic::AssertUnwindSafe;
 
@@ -27,6 +28,8 @@ pub(crate) enum TaskKind {
     Examiner,
     /// reads certificates again that have changed
     Certificates,
+    /// walks the stages of one request that nobody waits for
+    Floating,
 }
 
 /// What the end of a task means while nobody asked for it.
@@ -49,6 +52,7 @@ impl TaskKind {
             TaskKind::Shadows => "shadows",
             TaskKind::Examiner => "examiner",
             TaskKind::Certificates => "certificates",
+            TaskKind::Floating => "floating",
         }
     }
 
@@ -60,7 +64,8 @@ impl TaskKind {
             | TaskKind::KeyValues
             | TaskKind::Shadows
             | TaskKind::Examiner
-            | TaskKind::Certificates => OnPanic::Log,
+            | TaskKind::Certificates
+            | TaskKind::Floating => OnPanic::Log,
         }
     }
 }
@@ -112,6 +117,7 @@ mod tests {
             (TaskKind::Ledger, true),
             (TaskKind::PoolSweeper, false),
             (TaskKind::Shadows, false),
+            (TaskKind::Floating, false),
         ] {
             let drain = CancellationToken::new();
             let tasks = Tasks::new(drain.clone());

@@ -64,6 +64,15 @@ pub const REFUSED: Metric =
     counter("lockgate_refused_total", NONE, "Requests refused at the door because the gateway was full.");
 /// The gateway: whether it is on its way out.
 pub const DRAINING: Metric = gauge("lockgate_draining", NONE, "1 while the gateway drains, else 0.");
+/// Floating stages: requests whose are at work.
+pub const FLOATING: Metric =
+    gauge("lockgate_floating", NONE, "Requests whose floating executors are at work.");
+/// Floating stages: requests that found no place for theirs.
+pub const FLOATING_REFUSED: Metric = counter(
+    "lockgate_floating_refused_total",
+    NONE,
+    "Requests refused because too many floating executors were at work.",
+);
 /// A pool: calls that reached a guest.
 pub const CALLS: Metric = counter("lockgate_calls_total", EXECUTOR, "Calls that reached a guest.");
 /// A pool: calls that cost an instance.
@@ -261,6 +270,8 @@ pub const METRICS: &[Metric] = &[
     BYTES_HELD,
     REFUSED,
     DRAINING,
+    FLOATING,
+    FLOATING_REFUSED,
     CALLS,
     TRAPS,
     GUEST_ERRORS,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lockgate_flow::plan::StagePlan;
+use lockgate_flow::plan::{Source, StagePlan};
 use lockgate_node::{Node, Signals};
 use serde_json::{Value, json};
 
@@ -92,12 +92,21 @@ fn graph(file: &FlowFile) -> Vec<String> {
         .map(|(stage, source)| {
             let (name, uses) = (stage.name.as_str(), measures::one_line(uses(file, stage)));
             let blanks = " ".repeat(name_width.saturating_sub(name.len()));
-            format!("  {source:>source_width$} → {ACCENT}{name}{ACCENT:#}{blanks}  {FAINT}{uses}{FAINT:#}")
+            let floats = if stage.is_floating { "  floating" } else { "" };
+            let shards = match shards(file, stage) {
+                1 => String::new(),
+                shards => format!("  {shards} shards"),
+            };
+            format!(
+                "  {source:>source_width$} → {ACCENT}{name}{ACCENT:#}{blanks}  {FAINT}{uses}{shards}{floats}{FAINT:#}"
+            )
         })
         .collect();
-    let ends: Vec<_> = file.draft.ends().iter().filter_map(|&place| stages.get(place)).collect();
-    let ends: Vec<_> = ends.iter().map(|stage| stage.name.as_str()).collect();
-    lines.push(format!("  {:>source_width$} → answer", ends.join(" + ")));
+    let last = match file.draft.answer() {
+        Source::Gateway => "request",
+        Source::Stage(place) => stages.get(place).map_or("", |stage| stage.name.as_str()),
+    };
+    lines.push(format!("  {last:>source_width$} → answer"));
     lines
 }
 
@@ -111,4 +120,8 @@ fn needs<'a>(file: &'a FlowFile, stage: &'a StagePlan) -> Vec<&'a str> {
 
 fn uses<'a>(file: &'a FlowFile, stage: &StagePlan) -> &'a str {
     file.spec.stages.iter().find(|spec| spec.name == stage.name).map_or("", |spec| &spec.uses)
+}
+
+fn shards(file: &FlowFile, stage: &StagePlan) -> u32 {
+    file.spec.stages.iter().find(|spec| spec.name == stage.name).map_or(1, |spec| spec.shards.count)
 }

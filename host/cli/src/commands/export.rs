@@ -1,5 +1,6 @@
 //! `lockgate export`: a flow for Kubernetes or Docker Compose, as a picture, and the format of flow files as a schema.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,8 @@ use lockgate_deploy::{
     Bundle, BundledComponent, Chart, ChartStage, ComposeOptions, KubernetesOptions, Manifest, compose,
     kubernetes, svg,
 };
-use lockgate_domain::{ComponentDigest, Problem};
+use lockgate_domain::spec::ComponentRole;
+use lockgate_domain::{ComponentDigest, ExecutorName, Problem};
 use lockgate_flow::plan::Source;
 use lockgate_flow::yaml;
 use lockgate_node::Signals;
@@ -178,7 +180,11 @@ fn chart(file: &FlowFile, is_vertical: bool) -> Chart {
         needs: stage.upstream().collect(),
         takes_request: stage.sources.contains(&Source::Gateway),
     });
-    Chart { stages: stages.collect(), ends: file.draft.ends().to_vec(), is_vertical }
+    let ends = match file.draft.answer() {
+        Source::Stage(place) => vec![place],
+        Source::Gateway => Vec::new(),
+    };
+    Chart { stages: stages.collect(), ends, is_vertical }
 }
 
 /// A flow with everything that it needs, in memory but for the components.
@@ -200,25 +206,25 @@ impl Packed {
         let progress = Progress::new(console);
         let built = builder::unless_interrupted(&mut signals, found.build(&progress)).await?;
         let (mut components, mut sources): (Vec<BundledComponent>, Vec<PathBuf>) = (Vec::new(), Vec::new());
-        let mut paths = Vec::new();
-        for stage in &file.spec.stages {
-            let Some(path) = built.get(&stage.name) else {
-                paths.push(None);
-                continue;
-            };
-            let bytes = std::fs::read(path)
-                .map_err(|error| Report::new(format!("cannot read {}", path.display())).because(&error))?;
-            let digest = ComponentDigest::from_sha256(Sha256::digest(&bytes).into());
-            let known = components.iter().find(|known| known.digest == digest).cloned();
-            let component = known.unwrap_or_else(|| {
-                let component = BundledComponent { file: format!("{}.wasm", stage.name), digest };
-                components.push(component.clone());
-                sources.push(path.clone());
-                component
-            });
-            paths.push(Some(component.path()));
+        let mut paths = BTreeMap::new();
+        for (stage, place) in file.spec.stages.iter().zip(0..) {
+            for (role, _) in stage.components() {
+                let Some(path) = built.get(&(stage.name.clone(), role)) else { continue };
+                let bytes = std::fs::read(path).map_err(|error| {
+                    Report::new(format!("cannot read {}", path.display())).because(&error)
+                })?;
+                let digest = ComponentDigest::from_sha256(Sha256::digest(&bytes).into());
+                let known = components.iter().find(|known| known.digest == digest).cloned();
+                let component = known.unwrap_or_else(|| {
+                    let component = BundledComponent { file: file_name(&stage.name, role), digest };
+                    components.push(component.clone());
+                    sources.push(path.clone());
+                    component
+                });
+                paths.insert((place, role), component.path());
+            }
         }
-        let flow = origin.pack(&|place| paths.get(place).cloned().flatten())?;
+        let flow = origin.pack(&|place, role| paths.get(&(place, role)).cloned())?;
         Ok(Self { file, flow, components, sources })
     }
 
@@ -257,6 +263,14 @@ impl Packed {
         let own = std::env::current_exe().and_then(|own| std::fs::copy(own, &command));
         own.map_err(|error| cannot_write(&command, &error))?;
         Ok(())
+    }
+}
+
+/// Names have no dot in them, so none of these is another's.
+fn file_name(stage: &ExecutorName, role: ComponentRole) -> String {
+    match role {
+        ComponentRole::Main => format!("{stage}.wasm"),
+        role => format!("{stage}.{}.wasm", role.key()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use lockgate_domain::ExecutorName;
+use lockgate_domain::spec::ComponentRole;
 use lockgate_node::{DeployError, Deployment, FlowSource, Node, StageEvent};
 
 use crate::builder::{self, Source};
@@ -14,19 +15,21 @@ use crate::flowfile::FlowFile;
 use crate::measures;
 use crate::progress::{Progress, Step, Verb};
 
-/// The executors of a flow and where they come from, in the order of the flow.
+/// The components of a flow's executors and where they come from, in the order of the flow.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Sources(pub(crate) Vec<(ExecutorName, Source)>);
+pub(crate) struct Sources(pub(crate) Vec<(ExecutorName, ComponentRole, Source)>);
 
 impl Sources {
     /// Looks at what each stage's `uses` names; every one that is missing is told.
     pub(crate) fn find(file: &FlowFile) -> Result<Self, Failure> {
         let (mut sources, mut missing) = (Vec::new(), Vec::new());
-        for stage in file.spec.stages.iter().filter(|stage| !stage.is_passing()) {
-            let path = file.folder.join(&stage.uses);
-            match Source::find(&path, &stage.uses) {
-                Ok(source) => sources.push((stage.name.clone(), source)),
-                Err(report) => missing.push(report),
+        for stage in &file.spec.stages {
+            for (role, uses) in stage.components() {
+                let path = file.folder.join(uses);
+                match Source::find(&path, uses) {
+                    Ok(source) => sources.push((stage.name.clone(), role, source)),
+                    Err(report) => missing.push(report),
+                }
             }
         }
         if missing.is_empty() { Ok(Self(sources)) } else { Err(Failure::Reports(missing)) }
@@ -36,10 +39,10 @@ impl Sources {
     pub(crate) async fn build(
         &self,
         progress: &Progress,
-    ) -> Result<BTreeMap<ExecutorName, PathBuf>, Failure> {
+    ) -> Result<BTreeMap<(ExecutorName, ComponentRole), PathBuf>, Failure> {
         let mut built: BTreeMap<&Path, PathBuf> = BTreeMap::new();
         let (mut components, mut failed) = (BTreeMap::new(), Vec::new());
-        for (name, source) in &self.0 {
+        for (name, role, source) in &self.0 {
             let component = match built.get(source.path()) {
                 Some(component) => component.clone(),
                 None => match builder::build(name.as_str(), source, progress).await {
@@ -51,7 +54,7 @@ impl Sources {
                 },
             };
             built.insert(source.path(), component.clone());
-            components.insert(name.clone(), component);
+            components.insert((name.clone(), *role), component);
         }
         if failed.is_empty() { Ok(components) } else { Err(Failure::Reports(failed)) }
     }
@@ -61,7 +64,7 @@ impl Sources {
 pub(crate) async fn deploy(
     node: &Node,
     file: &FlowFile,
-    components: BTreeMap<ExecutorName, PathBuf>,
+    components: BTreeMap<(ExecutorName, ComponentRole), PathBuf>,
     progress: &Progress,
 ) -> Result<Deployment, Failure> {
     let source = FlowSource { spec: file.spec.clone(), components };

@@ -1,6 +1,6 @@
 //! What runs and how to reach it: for a person a table, URLs and a line to paste; for a program one JSON object.
 
-use lockgate_domain::spec::{InstanceMode, PoolOptions, Protocol};
+use lockgate_domain::spec::{ComponentRole, InstanceMode, PoolOptions, Protocol};
 use lockgate_domain::{EndpointName, FlowName, Limits};
 use lockgate_node::{Deployment, ServedPort, Stage};
 use serde_json::{Map, Value, json};
@@ -47,12 +47,18 @@ pub(crate) fn stages(deployment: &Deployment) -> Vec<String> {
     for stage in &deployment.stages {
         let needs: Vec<_> = stage.needs.iter().map(|need| need.as_str()).collect();
         table.push(vec![
-            stage.name.to_string(),
+            match stage.role {
+                ComponentRole::Main => stage.name.to_string(),
+                role => format!("{} ({})", stage.name, role.key()),
+            },
             measures::bytes(stage.size),
             stage.digest.hex().chars().take(12).collect(),
             endpoints(stage),
             needs.join(", "),
-            instances(&stage.pool),
+            match stage.shards {
+                1 => instances(&stage.pool),
+                shards => format!("{shards} shards of {}", instances(&stage.pool)),
+            },
             limits(&stage.limits),
             if stage.is_kept { "unchanged".into() } else { String::new() },
         ]);
@@ -122,7 +128,7 @@ pub(crate) fn stage_json(stage: &Stage) -> Value {
         names.iter().map(ToString::to_string).collect()
     };
     let endpoints: Vec<_> = stage.manifest.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
-    json!({
+    let mut told = json!({
         "name": stage.name.as_str(),
         "needs": names(&stage.needs),
         "component": stage.path.to_string_lossy(),
@@ -133,7 +139,17 @@ pub(crate) fn stage_json(stage: &Stage) -> Value {
         "instances": { "min": stage.pool.min, "max": stage.pool.max, "mode": mode(&stage.pool) },
         "limits": stage.limits,
         "unchanged": stage.is_kept,
-    })
+    });
+    // Said only of those that are divided.
+    if let Some(told) = told.as_object_mut() {
+        if stage.shards > 1 {
+            told.insert("shards".to_owned(), stage.shards.into());
+        }
+        if stage.role != ComponentRole::Main {
+            told.insert("role".to_owned(), stage.role.key().into());
+        }
+    }
+    told
 }
 
 fn endpoints(stage: &Stage) -> String {

@@ -58,7 +58,7 @@ impl Watch {
     /// Watches these sources and files, too.
     pub(crate) fn follow(&mut self, sources: &Sources, files: &[PathBuf]) -> Result<(), Report> {
         files.iter().try_for_each(|file| self.add_file(file))?;
-        for (_, source) in &sources.0 {
+        for (_, _, source) in &sources.0 {
             match source {
                 Source::Component(file) => self.add_file(file)?,
                 Source::Folder(folder) => {
@@ -167,7 +167,11 @@ mod tests {
         std::fs::create_dir_all(tree.join("target")).unwrap();
         std::fs::write(&flow, "").unwrap();
         let mut watch = Watch::new(Some(&flow)).unwrap();
-        let sources = Sources(vec![("a".parse().unwrap(), Source::Folder(tree.clone()))]);
+        let sources = Sources(vec![(
+            "a".parse().unwrap(),
+            lockgate_domain::spec::ComponentRole::Main,
+            Source::Folder(tree.clone()),
+        )]);
         watch.follow(&sources, &[]).unwrap();
         // What does not count is written first: were it seen, it would be told first.
         for (ignored, seen) in [

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use super::{FlowReply, FlowRequest, Outcome, StageRoute, emit_for, emitters, is_over, route, too_late};
+use super::{
+    FlowReply, FlowRequest, Outcome, Passage, StageRoute, emit_for, emitters, is_over, route, too_late,
+};
 use crate::client::ExecutorCall;
 use crate::join;
 use crate::plan::ExecutionPlan;
@@ -15,7 +17,7 @@ pub(super) async fn run(plan: &ExecutionPlan, mut request: FlowRequest, started:
     let emitters = emitters(plan, &request);
     for (place, stage) in plan.stages().iter().enumerate() {
         let mut entry = StageRoute { started: Some(clock), ..StageRoute::not_reached(stage) };
-        let Some(endpoint) = route(stage, &request) else {
+        let Passage::Called(endpoint) = route(stage, &request) else {
             entry.outcome = Outcome::Skipped;
             routes.push(entry);
             continue;

@@ -15,16 +15,22 @@ pub(super) fn render(plan: &ExecutionPlan) -> String {
     };
     for (stage, place) in plan.stages().iter().zip(0..) {
         line(format_args!("  s{place}[\"{}\"]\n", stage.name));
+        let arrow = match (stage.is_floating, &stage.condition) {
+            (true, _) => "-.->",
+            (false, Some(_)) => "-- when -->",
+            (false, None) => "-->",
+        };
         for source in &stage.sources {
             match source {
-                Source::Gateway => line(format_args!("  request --> s{place}\n")),
-                Source::Stage(before) => line(format_args!("  s{before} --> s{place}\n")),
+                Source::Gateway => line(format_args!("  request {arrow} s{place}\n")),
+                Source::Stage(before) => line(format_args!("  s{before} {arrow} s{place}\n")),
             }
         }
     }
     line(format_args!("  answer([answer])\n"));
-    for end in plan.ends() {
-        line(format_args!("  s{end} --> answer\n"));
+    match plan.answer() {
+        Source::Gateway => line(format_args!("  request --> answer\n")),
+        Source::Stage(place) => line(format_args!("  s{place} --> answer\n")),
     }
     text
 }

@@ -30,18 +30,56 @@ fn plan(spec: &FlowSpec) -> Result<ExecutionPlan, Problem> {
 
 #[test]
 fn order_follows_needs_then_the_file() {
-    let check = |stages: Stages<'_>, order: &str, ends: &[usize], is_chain: bool| {
+    let check = |stages: Stages<'_>, order: &str, answer: &str, is_chain: bool| {
         let plan = plan(&spec(stages)).unwrap();
         let names: Vec<&str> = plan.stages().iter().map(|stage| stage.name.as_str()).collect();
-        assert_eq!((names.join(" ").as_str(), plan.ends(), plan.is_chain()), (order, ends, is_chain));
+        let told = plan.source_name(plan.answer()).as_str();
+        assert_eq!((names.join(" ").as_str(), told, plan.is_chain()), (order, answer, is_chain));
     };
-    check(&[("a", &[])], "a", &[0], true);
-    check(&[("a", &[]), ("b", &["a"]), ("c", &["b"])], "a b c", &[2], true);
-    check(&[("c", &["b"]), ("b", &["a"]), ("a", &[])], "a b c", &[2], true);
-    check(&[("a", &["gateway"]), ("b", &["gateway"])], "a b", &[0, 1], false);
-    check(&[("j", &["x", "y"]), ("y", &[]), ("x", &[])], "y x j", &[2], false);
-    check(&[("late", &["x"]), ("x", &[]), ("early", &[])], "x late early", &[1, 2], false);
-    check(&[("a", &[]), ("b", &["gateway", "a"])], "a b", &[1], false);
+    check(&[("a", &[])], "a", "a", true);
+    check(&[("a", &[]), ("b", &["a"]), ("c", &["b"])], "a b c", "c", true);
+    // The last of the file is the answer, whoever needs it.
+    check(&[("c", &["b"]), ("b", &["a"]), ("a", &[])], "a b c", "a", false);
+    check(&[("a", &["gateway"]), ("b", &["gateway"])], "a b", "b", false);
+    check(&[("y", &[]), ("x", &[]), ("j", &["x", "y"])], "y x j", "j", false);
+    check(&[("x", &[]), ("late", &["x"]), ("early", &[])], "x late early", "early", false);
+    check(&[("a", &[]), ("b", &["gateway", "a"])], "a b", "b", false);
+}
+
+#[test]
+fn what_the_answer_does_not_depend_on_floats() {
+    let check = |stages: Stages<'_>, floating: &[&str], expected: &str| {
+        let mut spec = spec(stages);
+        for stage in &mut spec.stages {
+            stage.floating = floating.contains(&stage.name.as_str());
+        }
+        let plan = plan(&spec).unwrap();
+        let floats = plan.stages().iter().filter(|stage| stage.is_floating);
+        let floats: Vec<&str> = floats.map(|stage| stage.name.as_str()).collect();
+        let answer = plan.source_name(plan.answer());
+        assert_eq!(format!("{answer}: {}", floats.join(" ")), expected, "{stages:?}");
+    };
+    let chain: Stages<'_> = &[("a", &[]), ("b", &["a"]), ("c", &["b"])];
+    check(chain, &[], "c: ");
+    check(chain, &["c"], "b: c");
+    check(chain, &["b"], "c: ");
+    check(chain, &["a", "b", "c"], "gateway: a b c");
+    check(&[("a", &[]), ("log", &["a"]), ("b", &["a"])], &["log"], "b: log");
+    check(&[("a", &[]), ("b", &["gateway"])], &[], "b: a");
+    check(&[("a", &[]), ("b", &["gateway"]), ("j", &["a", "b"])], &[], "j: ");
+}
+
+#[test]
+fn answers_tell_their_story_along_the_graph() {
+    let check = |stages: Stages<'_>, expected: &str| {
+        let plan = plan(&spec(stages)).unwrap();
+        let names = plan.story().iter().map(|place| plan.stages()[*place].name.as_str());
+        assert_eq!(names.collect::<Vec<_>>().join(" "), expected);
+    };
+    check(&[("a", &[]), ("b", &["a"])], "a b");
+    check(&[("a", &[]), ("b", &[]), ("j", &["a", "b"])], "a j b");
+    check(&[("a", &[]), ("b", &["a"]), ("c", &["a"]), ("d", &["b", "c"]), ("e", &["d"])], "a b d e c");
+    check(&[("j", &["x", "y"]), ("y", &[]), ("x", &[])], "y j x");
 }
 
 #[test]
@@ -106,20 +144,21 @@ fn a_stage_without_a_component_is_planned() {
 
 #[test]
 fn a_plan_is_drawn() {
-    let plan = plan(&spec(&[("a", &[]), ("b", &["gateway"]), ("c", &["a", "b"]), ("d", &["a"])])).unwrap();
+    let mut spec = spec(&[("a", &[]), ("b", &["gateway"]), ("d", &["a"]), ("c", &["a", "b"])]);
+    spec.stages[1].condition = Some(lockgate_domain::Condition::All(Vec::new()));
+    let plan = plan(&spec).unwrap();
     let expected = "flowchart LR
   request([request])
   s0[\"a\"]
   request --> s0
   s1[\"b\"]
-  request --> s1
-  s2[\"c\"]
-  s0 --> s2
-  s1 --> s2
-  s3[\"d\"]
+  request -- when --> s1
+  s2[\"d\"]
+  s0 -.-> s2
+  s3[\"c\"]
   s0 --> s3
+  s1 --> s3
   answer([answer])
-  s2 --> answer
   s3 --> answer
 ";
     assert_eq!(plan.to_mermaid(), expected);

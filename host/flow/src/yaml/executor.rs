@@ -9,10 +9,12 @@ use serde_json::Map;
 use super::Note;
 use super::batching::read_batching;
 use super::capabilities::read_capabilities;
+use super::condition::read_condition;
 use super::errors::{FlowError, Place};
 use super::keys;
 use super::pool::{MAX_TIME_MS, read_limits, read_pool};
 use super::reader::{Range, Reader, Section};
+use super::shards::read_shards;
 use super::tree::{Node, Value, shorten};
 use super::units::Unit;
 use crate::graph::GATEWAY;
@@ -92,6 +94,9 @@ pub(super) fn read(
         None => defaults.retries,
     };
     let reduce = read_reduce(&section, reader);
+    let condition = read_condition(&section, reader);
+    let floating = reader.switch(&section, "floating").unwrap_or(false);
+    let shards = read_shards(&section, reader);
     let requests = read_requests(&section, reader);
     let metas = read_metas(&section, reader);
     let is_only_request = matches!(needs.as_slice(), [(need, _)] if need.as_str() == GATEWAY);
@@ -109,6 +114,9 @@ pub(super) fn read(
             timeout_ms,
             retries: u32::try_from(retries.unwrap_or(0)).unwrap_or(0),
             reduce,
+            condition,
+            floating,
+            shards,
             requests,
             metas,
             batching,
@@ -127,7 +135,7 @@ fn read_method(section: &Section<'_>, reader: &mut Reader) -> Method {
         Value::Text(method) if method == "inspect" => {
             let message = format!("{} inspects another one, which nothing does here", section.what);
             reader.report(FlowError::new(Some(node.place), message).with_hint(
-                "write it as an executor of its own that `needs` the other one; nothing that it gives reaches the answer",
+                "write it as an executor of its own with `floating: true`: it gets the same documents, and nobody waits for it",
             ));
             return Method::Add;
         }
@@ -155,10 +163,16 @@ fn usual_name(method: Method, index: usize, earlier: &[ReadStage]) -> String {
 
 /// What an entry uses; one that says nothing gives back what it gets, as in Jina.
 fn read_uses(section: &Section<'_>, reader: &mut Reader) -> Option<String> {
-    let Some(node) = section.get("uses") else {
+    if section.get("uses").is_none() {
         return (!section.is_unresolved("uses")).then(|| StageSpec::PASSING.to_owned());
-    };
-    let text = reader.text(section, "uses")?;
+    }
+    read_component(section, "uses", reader)
+}
+
+/// What one of the keys that name a component names.
+pub(super) fn read_component(section: &Section<'_>, key: &str, reader: &mut Reader) -> Option<String> {
+    let text = reader.text(section, key)?;
+    let node = section.get(key)?;
     match uses_fault(&text) {
         None => Some(text),
         Some((fault, hint)) => {
@@ -251,12 +265,12 @@ fn usual_needs(
     reader: &mut Reader,
 ) -> Vec<(ExecutorName, Place)> {
     let is_needed = |name: &ExecutorName| earlier.iter().any(|stage| stage.spec.needs.contains(name));
+    // Nobody waits for what floats.
+    let mut awaited = earlier.iter().filter(|stage| !stage.spec.floating).map(|stage| &stage.spec.name);
     let names: Vec<&ExecutorName> = match method {
-        Method::Add => earlier.last().into_iter().map(|stage| &stage.spec.name).collect(),
+        Method::Add => awaited.next_back().into_iter().collect(),
         Method::Needs => Vec::new(),
-        Method::NeedsAll => {
-            earlier.iter().map(|stage| &stage.spec.name).filter(|name| !is_needed(name)).collect()
-        }
+        Method::NeedsAll => awaited.filter(|name| !is_needed(name)).collect(),
     };
     if method != Method::Add && names.is_empty() {
         let message = format!("{} joins nothing", section.what);
@@ -348,7 +362,7 @@ fn read_config(section: &Section<'_>, reader: &mut Reader) -> Map<String, serde_
     }
 }
 
-fn json(node: &Node) -> Option<serde_json::Value> {
+pub(super) fn json(node: &Node) -> Option<serde_json::Value> {
     Some(match &node.value {
         Value::Null => serde_json::Value::Null,
         Value::Switch(value) => (*value).into(),

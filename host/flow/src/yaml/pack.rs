@@ -6,7 +6,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value as Json};
+use lockgate_domain::spec::ComponentRole;
+use serde::{Serialize, Serializer};
 
 use super::errors::FlowErrors;
 use super::include::{Include, Included};
@@ -23,13 +24,13 @@ pub struct Packed {
     pub variables: Vec<String>,
 }
 
-/// Packs a file. `uses` gives the new path for what a stage uses, by its place in the file, seen from the file's folder;
-/// none leaves it.
+/// Packs a file. `uses` gives the new path for each component of a stage, by its place in the file, seen from the file's
+/// folder; none leaves it.
 pub fn pack(
     text: &str,
     environment: &dyn Fn(&str) -> Option<String>,
     include: Include<'_>,
-    uses: &dyn Fn(usize) -> Option<String>,
+    uses: &dyn Fn(usize, ComponentRole) -> Option<String>,
 ) -> Result<Packed, FlowErrors> {
     let mut reader = Reader::default();
     let mut tree = tree::parse(text).map_err(|error| FlowErrors::new(vec![error], text))?;
@@ -47,33 +48,39 @@ pub fn pack(
     included.executors(&mut tree, &mut reader);
     if let Some(Value::List(items)) = tree.get_mut("executors").map(|node| &mut node.value) {
         for (item, place) in items.iter_mut().zip(0..) {
-            let Some(path) = uses(place) else { continue };
-            let at = item.place;
-            item.set("uses", Node::text(at, &path));
+            for role in [ComponentRole::Main, ComponentRole::Before, ComponentRole::After] {
+                let Some(path) = uses(place, role) else { continue };
+                let at = item.place;
+                item.set(role.key(), Node::text(at, &path));
+            }
         }
     }
     if !reader.errors.is_empty() {
         return Err(FlowErrors::new(reader.errors, text));
     }
-    let yaml = serde_saphyr::to_string(&json(&tree)).map_err(|error| {
+    let yaml = serde_saphyr::to_string(&Written(&tree)).map_err(|error| {
         let message = format!("the file cannot be written anew: {error}");
         FlowErrors::new(vec![super::FlowError::new(None, message)], text)
     })?;
     Ok(Packed { yaml, variables: taken.into_inner().into_iter().collect() })
 }
 
-/// As JSON, whose keys have no order of their own: what YAML says beyond that was read by now.
-fn json(node: &Node) -> Json {
-    match &node.value {
-        Value::Null => Json::Null,
-        Value::Switch(value) => (*value).into(),
-        Value::Integer(value) => (*value).into(),
-        Value::Number(value) => serde_json::Number::from_f64(*value).map_or(Json::Null, Json::Number),
-        Value::Text(text) => text.clone().into(),
-        Value::List(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => {
-            let entry = |(key, value): &(tree::Key, Node)| (key.text.clone(), json(value));
-            Json::Object(entries.iter().map(entry).collect::<Map<_, _>>())
+/// The tree as it is written: keys stay in their order, which conditions depend on.
+struct Written<'a>(&'a Node);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0.value {
+            Value::Null => serializer.serialize_unit(),
+            Value::Switch(value) => serializer.serialize_bool(*value),
+            Value::Integer(value) => serializer.serialize_i64(*value),
+            Value::Number(value) if value.is_finite() => serializer.serialize_f64(*value),
+            Value::Number(_) => serializer.serialize_unit(),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::List(items) => serializer.collect_seq(items.iter().map(Written)),
+            Value::Map(entries) => {
+                serializer.collect_map(entries.iter().map(|(key, value)| (&key.text, Written(value))))
+            }
         }
     }
 }
@@ -106,8 +113,15 @@ executors:
     uses: ../b
     needs: [a, gateway]
     limits: {memory_bytes: 64MiB}
+    shards: 2
+    uses_before: ./before
+    uses_after: ./after
+    when: {tags__n: {$gt: 3}, $or: [{text: {$eq: a}}, {text: {$eq: b}}]}
 ";
-        let uses = |place: usize| Some(format!("/flow/{place}.wasm"));
+        let uses = |place: usize, role: ComponentRole| {
+            let is_main = role == ComponentRole::Main;
+            (is_main || place == 1).then(|| format!("/flow/{place}{}.wasm", role.key()))
+        };
         let packed =
             pack(text, &environment, &include, &uses).unwrap_or_else(|e| panic!("{}", e.render("flow.yml")));
         assert_eq!(packed.variables, ["API_KEY", "PORT"]);
@@ -119,7 +133,11 @@ executors:
         let mut before = FlowFile::parse_with(text, &environment, &include).unwrap().spec;
         let after = FlowFile::parse(&packed.yaml, &environment).unwrap().spec;
         for (stage, place) in before.stages.iter_mut().zip(0..) {
-            stage.uses = format!("/flow/{place}.wasm");
+            stage.uses = format!("/flow/{place}uses.wasm");
+            if place == 1 {
+                stage.shards.before = Some("/flow/1uses_before.wasm".to_owned());
+                stage.shards.after = Some("/flow/1uses_after.wasm".to_owned());
+            }
         }
         assert_eq!(after, before, "{}", packed.yaml);
     }
@@ -127,7 +145,7 @@ executors:
     #[test]
     fn a_deployment_is_packed_as_a_flow() {
         let text = "jtype: Deployment\nwith: {name: a, uses: a.wasm, port: 3}\n";
-        let packed = pack(text, &environment, &include, &|_| None).unwrap();
+        let packed = pack(text, &environment, &include, &|_, _| None).unwrap();
         assert_eq!(
             FlowFile::parse(&packed.yaml, &environment).unwrap().spec,
             FlowFile::parse(text, &environment).unwrap().spec
@@ -138,7 +156,7 @@ executors:
     fn a_variable_that_is_not_set_is_an_error() {
         let text = "jtype: Flow\nexecutors: [{uses: a.wasm, uses_with: {k: '${{ ENV.NOPE }}'}}]";
         assert!(
-            pack(text, &environment, &include, &|_| None)
+            pack(text, &environment, &include, &|_, _| None)
                 .unwrap_err()
                 .to_string()
                 .contains("`NOPE` is not set")

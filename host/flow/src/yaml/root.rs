@@ -2,6 +2,7 @@
 
 use lockgate_domain::{FlowName, FlowSpec};
 
+use super::Note;
 use super::errors::{FlowError, Place};
 use super::executor::{self, Defaults, RETRIES, ReadStage, SEND_TIME};
 use super::gateway::{self, Settings};
@@ -51,6 +52,7 @@ pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<FlowSpec> {
     let timeout_ms = reader.number(&root, "timeout", Range::new(Unit::Time, 1, MAX_TIME_MS));
     let stages = read_stages(&root, tree.place, defaults, reader)?;
     check_graph(&stages, reader);
+    tell_unheard(&stages, reader);
     Some(FlowSpec {
         name: name.or_else(|| "flow".parse().ok())?,
         stages: stages.into_iter().map(|stage| stage.spec).collect(),
@@ -115,7 +117,7 @@ fn check_variables(section: &Section<'_>, reader: &mut Reader) {
     }
     let message =
         "`env` only fills in `${{ ENV.NAME }}` in this file: executors have no environment".to_owned();
-    reader.notes.push(super::Note { line: node.place.line, message });
+    reader.notes.push(Note { line: node.place.line, message });
 }
 
 fn read_stages(
@@ -167,5 +169,19 @@ fn check_graph(stages: &[ReadStage], reader: &mut Reader) {
             Some(hint) => error.with_hint(hint),
             None => error,
         });
+    }
+}
+
+/// An end that is not the last one is a surprise to whoever expects all ends in the answer.
+fn tell_unheard(stages: &[ReadStage], reader: &mut Reader) {
+    let specs: Vec<_> = stages.iter().map(|stage| stage.spec.clone()).collect();
+    let Some(last) = graph::last(&specs) else { return };
+    for stage in graph::unheard(&specs).into_iter().filter_map(|place| stages.get(place)) {
+        let message = format!(
+            "nothing takes what executor `{}` gives, so nobody waits for it: the answer is what `{}` gives, which is \
+             the last; join them, such as with `method: needs_all` at the end",
+            stage.spec.name, last.name
+        );
+        reader.notes.push(Note { line: stage.place.line, message });
     }
 }

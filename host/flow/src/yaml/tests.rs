@@ -229,6 +229,77 @@ executors:
 }
 
 #[test]
+fn shards_are_read() {
+    let check = |lines: &str, expected: &str| {
+        let file = parse(&format!("jtype: Flow\nexecutors:\n  - uses: ./e\n{lines}"));
+        let shards = &file.spec.stages[0].shards;
+        let of = |endpoint: &str| shards.polling.of(&lockgate_domain::EndpointName::parse(endpoint).unwrap());
+        let told = format!(
+            "{} /x {:?} /index {:?} /search {:?} {:?} {:?}",
+            shards.count,
+            of("/x"),
+            of("/index"),
+            of("/search"),
+            shards.before,
+            shards.after
+        );
+        assert_eq!(told, expected, "{lines}");
+        file.notes.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    check("", "1 /x Any /index Any /search All None None");
+    check("    shards: 3", "3 /x Any /index Any /search All None None");
+    check("    shards: 3\n    polling: ALL", "3 /x All /index Any /search All None None");
+    check("    shards: 3\n    polling: 2", "3 /x All /index Any /search All None None");
+    check(
+        "    shards: 3\n    polling: {/search: any, '*': all}",
+        "3 /x All /index Any /search Any None None",
+    );
+    check(
+        "    shards: 3\n    polling: '{\"/x\": \"ALL\", \"/index\": 2}'",
+        "3 /x All /index All /search All None None",
+    );
+    check(
+        "    shards: 2\n    uses_before: ./b\n    uses_after: a.wasm",
+        "2 /x Any /index Any /search All Some(\"./b\") Some(\"a.wasm\")",
+    );
+    check("    shards: 2\n    uses_before: BaseExecutor", "2 /x Any /index Any /search All None None");
+    assert_eq!(
+        check("    uses_before: ./b", "1 /x Any /index Any /search All None None"),
+        ["line 4: `uses_before` in executor 1 is ignored: only executors with several `shards` have one"]
+    );
+}
+
+#[test]
+fn conditions_and_floating_executors_are_read() {
+    let file = parse(
+        "jtype: Flow
+executors:
+  - {name: a, uses: ./a, when: {tags__n: {$gt: 2}, $or: [{text: {$eq: x}}, {uri: {$exists: true}}]}}
+  - {name: log, uses: ./log, floating: true}
+  - {name: b, uses: ./b, when: {}}
+  - {name: lost, uses: ./lost, needs: gateway}
+  - {name: also, uses: ./also, needs: gateway, floating: true}
+  - {name: all, method: needs_all, needs: }
+  - {name: last, uses: ./last, needs: [a]}
+",
+    );
+    let [a, log, b, _, _, all, _] = file.spec.stages.as_slice() else { panic!("seven stages") };
+    assert!(a.condition.is_some() && b.condition.is_some() && log.condition.is_none());
+    let needs = |stage: &StageSpec| stage.needs.iter().map(|need| need.to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        (needs(log), needs(b), needs(all)),
+        (vec!["a".to_owned()], vec!["a".to_owned()], vec!["b".to_owned(), "lost".to_owned()])
+    );
+    let notes: Vec<String> = file.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notes,
+        [
+            "line 8: nothing takes what executor `all` gives, so nobody waits for it: the answer is what `last` gives, which is the last; join them, such as with `method: needs_all` at the end",
+        ]
+    );
+}
+
+#[test]
 fn keys_without_effect_are_told() {
     let file = parse(
         "jtype: Flow
@@ -308,8 +379,40 @@ fn every_executor_key_says_what_to_do() {
         "    mode: fresh",
         "unknown key `mode` in executor `encoder` (line 5): write it under `instances:` of an executor",
     );
-    check("    shards: 2", "`shards` in executor `encoder` is not supported yet (line 5): remove it");
-    check("    when: {}", "`when` in executor `encoder` is not supported yet (line 5): remove it");
+    check(
+        "    shards: 65",
+        "`shards` of executor `encoder` must be a whole number from 1 to 64, not 65 (line 5)",
+    );
+    let polling = "write `any`, `all`, or a set of keys such as `{ /search: all, '*': any }`";
+    check(
+        "    polling: some",
+        &format!("`polling` of executor `encoder` must be `any` or `all`, not \"some\" (line 5): {polling}"),
+    );
+    check(
+        "    polling: {/a: some}",
+        &format!("`/a` in `polling` of executor `encoder` must be `any` or `all` (line 5): {polling}"),
+    );
+    check(
+        "    polling: '{/a: ALL}'",
+        &format!("`polling` of executor `encoder` is not JSON (line 5): {polling}"),
+    );
+    check(
+        "    shards: 2\n    uses_after: docker://x",
+        "executor `encoder` uses \"docker://x\", which is a container (line 6): build the executor as a component and name its `.wasm` file or source folder",
+    );
+    check(
+        "    when: {tags__n: {$larger: 3}}",
+        "`when` of executor `encoder`: `$larger` is no operator (line 5): there are $eq, $neq, $lt, $lte, $gt, $gte, $in, $nin, $regex, $size, $exists",
+    );
+    check(
+        "    when:\n      $or:\n        - tags__n: {$eq: 1}\n        - {$not: tags__n}",
+        "`when` of executor `encoder`: `$not` must hold a list of conditions (line 8): write `field: { $operator: value }`, such as `tags__price: { $lt: 10 }`",
+    );
+    check(
+        "    when: tags__n > 3",
+        "`when` of executor `encoder`: it must be a set of keys (line 5): write `field: { $operator: value }`, such as `tags__price: { $lt: 10 }`",
+    );
+    check("    floating: 1", "`floating` of executor `encoder` must be true or false, not 1 (line 5)");
     check(
         "    py_modules: [x.py]",
         "`py_modules` in executor `encoder` means nothing here (line 5): an executor is one `.wasm` file that holds all it needs: build its code and libraries into it",
@@ -320,7 +423,7 @@ fn every_executor_key_says_what_to_do() {
     );
     check(
         "    method: inspect",
-        "executor `encoder` inspects another one, which nothing does here (line 5): write it as an executor of its own that `needs` the other one; nothing that it gives reaches the answer",
+        "executor `encoder` inspects another one, which nothing does here (line 5): write it as an executor of its own with `floating: true`: it gets the same documents, and nobody waits for it",
     );
     check(
         "    method: drop",

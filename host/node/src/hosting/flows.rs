@@ -11,6 +11,7 @@ use lockgate_domain::spec::{GatewaySpec, PoolSpec};
 use lockgate_domain::{
     Capabilities, ErrorCode, ExecutorName, FlowName, FlowSpec, Limits, Problem, StageSpec,
 };
+use lockgate_flow::background::Background;
 use lockgate_flow::client::ExecutorClient;
 use lockgate_flow::plan::ExecutionPlan;
 use lockgate_flow::yaml::FlowFile;
@@ -76,9 +77,10 @@ impl ReadFlow {
         references
     }
 
-    /// Plans it over slots; `slot` has the one of each reference.
+    /// Plans it over slots; `slot` has the one of each reference, `background` drives what floats.
     pub(crate) fn plan(
         &self,
+        background: Arc<dyn Background>,
         slot: impl Fn(&ExecutorReference) -> Option<Arc<ExecutorSlot>>,
     ) -> Result<Arc<ServedFlow>, Problem> {
         let mut clients: Vec<(ExecutorName, Arc<dyn ExecutorClient>)> = Vec::with_capacity(self.uses.len());
@@ -90,7 +92,7 @@ impl ReadFlow {
             })?;
             clients.push((stage.clone(), Arc::new(HostedExecutor(slot))));
         }
-        let plan = ExecutionPlan::new(&self.spec, clients)?;
+        let plan = ExecutionPlan::new(&self.spec, clients)?.with_background(background);
         Ok(Arc::new(ServedFlow::new(&self.spec, Arc::new(plan))))
     }
 }
@@ -106,6 +108,12 @@ fn stage_faults(stage: &StageSpec) -> Vec<String> {
             "to the `capabilities` of a revision",
         ),
         ("replicas", stage.pool.max.is_some(), "to the `scale` of the executor's deployment"),
+        // A shard is a pool with a store of its own, and a hosted executor has one.
+        (
+            "shards",
+            stage.shards.count > 1,
+            "to a flow file of `lockgate up`: a hosted executor has one store",
+        ),
         (
             "instances",
             PoolSpec { max: None, ..stage.pool.clone() } != PoolSpec::default(),
@@ -163,6 +171,16 @@ mod tests {
             "executors:\n- {name: a, uses: shout, uses_with: {k: 1}, limits: {fuel: 5}, replicas: 2, instances: {mode: fresh}}\n",
             Err(
                 "`uses_with` of executor `a` belongs to the `configuration` of a revision; `limits` of executor `a` belongs to the `limits` of a revision; `replicas` of executor `a` belongs to the `scale` of the executor's deployment; `instances` of executor `a` belongs to the `scale` of the executor's deployment",
+            ),
+        );
+        check(
+            "executors:\n- {name: a, uses: shout, needs: gateway, when: {tags__n: {$gt: 1}}, uses_requests: {/x: /y}}\n- {name: b, uses: quiet, needs: gateway}\n- {name: log, uses: log, floating: true}\n- {method: needs_all}\n",
+            Ok(&["log", "quiet", "shout"]),
+        );
+        check(
+            "executors:\n- {name: a, uses: shout, shards: 2}\n",
+            Err(
+                "`shards` of executor `a` belongs to a flow file of `lockgate up`: a hosted executor has one store",
             ),
         );
         check(

@@ -17,11 +17,15 @@ use super::ledger::{ExecutorMeter, Ledger};
 use super::quota::{MonthSums, TenantQuota};
 use super::residents::Residents;
 use super::shadow::ShadowQueue;
+use crate::floating::{FloatingPlaces, FloatingTasks};
 
 /// Components of one tenant that are brought into memory at once.
 const OPENINGS: usize = 4;
 /// Revisions of one tenant that are tried out at once.
 const TRIALS: usize = 2;
+/// Requests of one tenant whose floating stages may be at work at once, and bytes of their documents.
+const FLOATING_RUNS: u32 = 64;
+const FLOATING_BYTES: u64 = 64 << 20;
 
 /// The shared parts of a host.
 pub(crate) struct Ground {
@@ -32,6 +36,7 @@ pub(crate) struct Ground {
     pub(crate) residents: Residents,
     pub(crate) shadows: ShadowQueue,
     pub(crate) capsules: CapsuleStore,
+    pub(crate) floating: FloatingTasks,
     pub(crate) cores: u32,
 }
 
@@ -45,6 +50,8 @@ pub(crate) struct Owner {
     pub(crate) egress: EgressAllowance,
     pub(crate) openings: Semaphore,
     pub(crate) trials: Semaphore,
+    /// Places for what floats beside its requests.
+    pub(crate) floating: Arc<FloatingPlaces>,
     /// The month for which `egress` was set.
     egress_month: Mutex<Timestamp>,
 }
@@ -123,6 +130,7 @@ impl Owner {
             egress: EgressAllowance::default(),
             openings: Semaphore::new(OPENINGS),
             trials: Semaphore::new(TRIALS),
+            floating: ground.floating.places(FLOATING_RUNS, FLOATING_BYTES),
             egress_month: Mutex::new(month.begin),
         };
         owner.change(&tenant.settings, now);

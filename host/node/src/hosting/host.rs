@@ -48,6 +48,8 @@ pub struct Host {
     outcomes: Vec<oneshot::Receiver<Ended>>,
     /// The worst end of a socket so far.
     worst: Ended,
+    /// How long what floats beside requests may take when the sockets have ended.
+    patience: Duration,
 }
 
 impl Host {
@@ -107,6 +109,7 @@ impl Host {
             tasks,
             outcomes: Vec::new(),
             worst: Ended::Drained,
+            patience: options.gateway.drain_timeout,
         };
         let drained = host.drain.clone();
         host.surface(
@@ -217,6 +220,13 @@ impl Host {
             let outcome = outcome.await.unwrap_or(Ended::Forced);
             self.worst = worse(self.worst, outcome);
             self.outcomes.pop();
+        }
+        let floating = self.platform.ground.floating.clone();
+        let force = self.force.clone();
+        tokio::select! {
+            biased;
+            () = force.cancelled() => floating.stop().await,
+            () = floating.settle(self.patience) => {}
         }
         self.ended.cancel();
         self.tasks.ended().await;

@@ -18,6 +18,7 @@ use super::options::HostOptions;
 use super::platform::Platform;
 use super::residents::Residents;
 use super::shadow::{self, ShadowRunner};
+use crate::floating::FloatingTasks;
 
 /// What is made before the sockets are.
 pub(crate) struct Parts {
@@ -57,6 +58,7 @@ pub(crate) fn open(options: &HostOptions, draining: CancellationToken) -> Result
         residents: Residents::new(options.evict_after, options.max_resident),
         shadows: queue,
         capsules: CapsuleStore::new(options.place("capsules")),
+        floating: FloatingTasks::new(),
         cores: u32::try_from(cores).unwrap_or(u32::MAX),
     };
     let platform = Platform::load(Arc::new(ground), draining)?;

@@ -246,7 +246,9 @@ impl TenantServing {
                 table.executors.insert(reference.clone(), served);
             }
         }
-        let flow = read.plan(|reference| table.executors.get(reference).map(|served| served.slot.clone()))?;
+        let flow = read.plan(self.owner.floating.clone(), |reference| {
+            table.executors.get(reference).map(|served| served.slot.clone())
+        })?;
         table.flows.insert(name.clone(), Arc::new(PlannedFlow { flow, uses }));
         Ok(())
     }
@@ -286,7 +288,8 @@ impl TenantServing {
     fn serve(&self, reference: &ExecutorReference, traffic: Traffic) -> Result<Served, Problem> {
         let most = self.owner.quota.settings().limits.wall_time_ms;
         let slot = ExecutorSlot::new(traffic);
-        let flow = ReadFlow::of_executor(reference, most)?.plan(|_| Some(slot.clone()))?;
+        let flow = ReadFlow::of_executor(reference, most)?
+            .plan(self.owner.floating.clone(), |_| Some(slot.clone()))?;
         Ok(Served { slot, flow })
     }
 

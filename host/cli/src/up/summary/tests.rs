@@ -7,6 +7,8 @@ use lockgate_domain::{ComponentDigest, Manifest};
 fn stage(name: &str, needs: &[&str], endpoints: &str, is_kept: bool) -> Stage {
     Stage {
         name: name.parse().unwrap(),
+        role: ComponentRole::Main,
+        shards: 1,
         needs: needs.iter().map(|need| need.parse().unwrap()).collect(),
         path: format!("{name}.wasm").into(),
         size: 69_900,
