@@ -9,6 +9,7 @@ mod cases;
 mod compare;
 mod driver;
 mod suite;
+mod words;
 
 use self::suite::compare_with_jina;
 

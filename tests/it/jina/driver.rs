@@ -69,7 +69,8 @@ impl Script {
     }
 }
 
-async fn environment(requirements: PathBuf) -> PathBuf {
+/// The interpreter of an environment with these packages.
+pub(super) async fn environment(requirements: PathBuf) -> PathBuf {
     let python = tokio::task::spawn_blocking(move || python::jina_python(&requirements)).await.unwrap();
     python.unwrap_or_else(|why| panic!("{why}"))
 }

@@ -127,29 +127,22 @@ fn place(name: &str, written: &Value) -> Result<Map<String, Value>, Report> {
         Value::String(_) => std::slice::from_ref(written),
         _ => return Err(bad()),
     };
-    let (mut hosts, mut ports, mut tls) = (Vec::new(), Vec::new(), false);
+    let mut hosts = Vec::new();
     for address in addresses {
         let address = address.as_str().ok_or_else(bad)?;
         let (scheme, rest) = address.split_once("://").unwrap_or(("grpc", address));
-        tls = match scheme {
-            "grpc" => tls,
-            "grpcs" => true,
-            _ => return Err(bad().hint("executors are called over gRPC")),
-        };
+        if !matches!(scheme, "grpc" | "grpcs") {
+            return Err(bad().hint("executors are called over gRPC"));
+        }
         let (host, port) = rest.rsplit_once(':').ok_or_else(bad)?;
-        hosts.push(Value::from(host));
-        ports.push(Value::from(port.parse::<u16>().map_err(|_| bad())?));
+        if host.is_empty() || port.parse::<u16>().is_err() {
+            return Err(bad());
+        }
+        hosts.push(Value::from(format!("{scheme}://{rest}")));
     }
-    let one =
-        |mut values: Vec<Value>| if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
-    let mut entry = Map::from_iter([
-        ("external".to_owned(), Value::Bool(true)),
-        ("host".to_owned(), one(hosts)),
-        ("port".to_owned(), one(ports)),
-    ]);
-    if tls {
-        entry.insert("tls".to_owned(), Value::Bool(true));
-    }
+    let host = if hosts.len() == 1 { hosts.remove(0) } else { Value::Array(hosts) };
+    let keys = [("external", Value::Bool(true)), ("host", host)];
+    let entry = keys.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
     Ok(entry)
 }
 
@@ -169,7 +162,7 @@ mod tests {
         check(
             json!({"deployments_addresses": {"a": ["10.0.0.7:8080"]}, "title": "T"}),
             json!({"jtype": "Flow", "with": {"title": "T"},
-                "executors": [{"external": true, "host": "10.0.0.7", "port": 8080, "name": "a"}]}),
+                "executors": [{"external": true, "host": "grpc://10.0.0.7:8080", "name": "a"}]}),
         );
         check(
             json!({
@@ -179,10 +172,10 @@ mod tests {
                 "deployments_no_reduce": ["c"],
             }),
             json!({"jtype": "Flow", "with": {}, "executors": [
-                {"external": true, "host": ["h1", "h2"], "port": [1, 2], "name": "a", "needs": ["gateway"],
+                {"external": true, "host": ["grpc://h1:1", "grpc://h2:2"], "name": "a", "needs": ["gateway"],
                     "when": {"tags__x": {"$eq": 1}}},
-                {"external": true, "host": "h3", "port": 3, "tls": true, "name": "b", "needs": ["gateway"]},
-                {"external": true, "host": "h4", "port": 4, "name": "c", "needs": ["a", "b"], "no_reduce": true},
+                {"external": true, "host": "grpcs://h3:3", "name": "b", "needs": ["gateway"]},
+                {"external": true, "host": "grpc://h4:4", "name": "c", "needs": ["a", "b"], "no_reduce": true},
             ]}),
         );
     }
