@@ -11,6 +11,7 @@ mod command_line;
 mod departures;
 mod examples;
 mod export;
+mod external;
 mod familiar;
 mod graphs;
 mod grpc;

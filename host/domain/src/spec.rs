@@ -3,6 +3,7 @@
 //! Whether the graph makes sense is the planner's question (`flow`), whether a component exists the host's (`node`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -69,6 +70,51 @@ pub struct StageSpec {
     pub requests: BTreeMap<EndpointName, EndpointName>,
     /// `uses_metas`: what it is called and what it is good for, in the place of what its component says.
     pub metas: StageMetas,
+    /// Where it runs, if not here; then it has no component, and neither pool nor capabilities.
+    pub external: Option<ExternalSpec>,
+}
+
+/// An executor that runs elsewhere and is called by gRPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalSpec {
+    /// Where it is; at least one. Several are replicas of each other.
+    pub addresses: Vec<ExternalAddress>,
+    /// `grpc_metadata`: what goes with every call.
+    pub metadata: Vec<(String, String)>,
+    /// Milliseconds that it may take to be there when the flow starts.
+    pub ready_timeout_ms: u64,
+}
+
+impl fmt::Display for ExternalSpec {
+    /// The addresses.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, address) in self.addresses.iter().enumerate() {
+            write!(f, "{}{address}", if index > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl ExternalSpec {
+    /// What Jina waits for a flow's start: ten minutes.
+    pub const DEFAULT_READY_TIMEOUT_MS: u64 = 600_000;
+}
+
+/// Where an external executor is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalAddress {
+    /// A name or an address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+}
+
+impl fmt::Display for ExternalAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "grpc{}://{}:{}", if self.tls { "s" } else { "" }, self.host, self.port)
+    }
 }
 
 /// How an executor is divided into shards: the same component in pools of their own, each with a store of its own.
@@ -164,12 +210,17 @@ impl StageSpec {
 
     /// Whether the stage has no component and gives back what it gets.
     pub fn is_passing(&self) -> bool {
-        self.uses == Self::PASSING
+        self.uses == Self::PASSING && self.external.is_none()
+    }
+
+    /// Whether the stage has a component that runs in this process.
+    pub fn has_component(&self) -> bool {
+        !self.is_passing() && self.external.is_none()
     }
 
     /// The components that it needs, each with what names it; none if it gives back what it gets.
     pub fn components(&self) -> Vec<(ComponentRole, &str)> {
-        if self.is_passing() {
+        if self.is_passing() || self.external.is_some() {
             return Vec::new();
         }
         let parts = [
@@ -199,6 +250,7 @@ impl StageSpec {
             requests: BTreeMap::new(),
             metas: StageMetas::default(),
             batching: BTreeMap::new(),
+            external: None,
         }
     }
 }

@@ -4,6 +4,8 @@
 //! pool and configuration did not change keeps its pool, and with it whatever its instances hold in memory. A stage in
 //! several shards has a pool and a store for each.
 
+mod remote;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -24,6 +26,8 @@ use serde_json::{Map, Value};
 use crate::adapters::PoolExecutor;
 use crate::capsule::Keeper;
 use crate::node::Node;
+
+use self::remote::Remotes;
 
 /// A flow, and the component file of each of its stages.
 #[derive(Debug, Clone)]
@@ -52,20 +56,37 @@ pub struct Stage {
     pub shards: u32,
     /// Where its input comes from; empty means the gateway's request.
     pub needs: Vec<ExecutorName>,
-    /// The component file.
-    pub path: PathBuf,
-    /// Bytes of the component.
-    pub size: u64,
-    /// SHA-256 of the component.
-    pub digest: ComponentDigest,
-    /// What the component says about itself, under the flow's names.
+    /// Where it runs.
+    pub home: Home,
+    /// What it says about itself, under the flow's names.
     pub manifest: Manifest,
-    /// Its pool.
-    pub pool: PoolOptions,
     /// Its ceilings.
     pub limits: Limits,
-    /// Whether the pools of the deployment before were kept.
+    /// Whether what the deployment before had of it was kept.
     pub is_kept: bool,
+}
+
+/// Where a stage runs.
+#[derive(Debug, Clone)]
+pub enum Home {
+    /// In this process.
+    Here {
+        /// the component file
+        path: PathBuf,
+        /// bytes of the component
+        size: u64,
+        /// SHA-256 of the component
+        digest: ComponentDigest,
+        /// its pool
+        pool: PoolOptions,
+    },
+    /// Elsewhere.
+    Elsewhere {
+        /// its addresses
+        addresses: Vec<String>,
+        /// how many of them are connected
+        connected: usize,
+    },
 }
 
 /// A step of a deployment.
@@ -84,6 +105,24 @@ pub enum StageEvent<'a> {
     },
     /// The first instances are being built.
     Warming(&'a ExecutorName),
+    /// An external executor is being waited for.
+    Connecting(&'a ExecutorName),
+    /// It is not there yet.
+    Waiting {
+        /// the stage
+        name: &'a ExecutorName,
+        /// what each address says, or the system in its place
+        why: &'a str,
+    },
+    /// It can be called.
+    Connected {
+        /// the stage
+        name: &'a ExecutorName,
+        /// addresses that are connected
+        connected: usize,
+        /// addresses that the flow names
+        addresses: usize,
+    },
     /// The stage can serve.
     Warm {
         /// the stage
@@ -128,6 +167,13 @@ pub enum DeployError {
         /// why
         problem: Problem,
     },
+    /// An external executor is not there.
+    Unreachable {
+        /// the stage
+        stage: ExecutorName,
+        /// why
+        problem: Problem,
+    },
     /// The stages make no flow.
     Plan(Problem),
 }
@@ -138,6 +184,7 @@ impl DeployError {
         match self {
             DeployError::Refused { problem, .. }
             | DeployError::NotWarm { problem, .. }
+            | DeployError::Unreachable { problem, .. }
             | DeployError::Plan(problem) => Some(problem),
             DeployError::NoComponent { .. } | DeployError::Unreadable { .. } => None,
         }
@@ -160,6 +207,7 @@ impl fmt::Display for DeployError {
                 write!(f, "executor \"{stage}\" cannot run: {} was refused", path.display())
             }
             DeployError::NotWarm { stage, .. } => write!(f, "executor \"{stage}\" does not start"),
+            DeployError::Unreachable { stage, .. } => write!(f, "executor \"{stage}\" is not there"),
             DeployError::Plan(_) => f.write_str("the flow cannot be planned"),
         }
     }
@@ -172,6 +220,7 @@ impl std::error::Error for DeployError {
             DeployError::NoComponent { .. } => None,
             DeployError::Refused { problem, .. }
             | DeployError::NotWarm { problem, .. }
+            | DeployError::Unreachable { problem, .. }
             | DeployError::Plan(problem) => Some(problem),
         }
     }
@@ -199,6 +248,7 @@ struct Setting {
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
     executors: BTreeMap<PoolName, (Setting, Arc<PoolExecutor>)>,
+    remotes: Remotes,
     /// What executors keep, shard by shard: it outlives their pools, as it would in a store on disk.
     stores: BTreeMap<PoolName, Arc<MemoryStore>>,
 }
@@ -221,6 +271,8 @@ pub(crate) async fn prepare(
     current: &Pools,
     tell: &(dyn Fn(StageEvent<'_>) + Sync),
 ) -> Result<(Pools, Deployment), DeployError> {
+    // First of all connections begin, so that they are made while components compile.
+    let remotes = remote::begin(&source.spec, current)?;
     let mut components = Vec::with_capacity(source.spec.stages.len());
     // A stage that passes documents on is the flow's own affair: no component, no pool.
     for spec in &source.spec.stages {
@@ -233,6 +285,11 @@ pub(crate) async fn prepare(
         let part = Part { node, spec, role, path, component, tell };
         stages.push(part.prepare(current, &mut pools).await?);
     }
+    stages.extend(remote::finish(&source.spec, &remotes, current, tell).await?);
+    pools.remotes = remotes;
+    // What callers read follows the file.
+    let place = |stage: &Stage| source.spec.stages.iter().position(|spec| spec.name == stage.name);
+    stages.sort_by_key(place);
     Ok((pools, Deployment { stages }))
 }
 
@@ -288,11 +345,13 @@ impl Part<'_> {
             role: self.role,
             shards,
             needs: spec.needs.clone(),
-            path: self.path,
-            size: self.component.size(),
-            digest: self.component.digest(),
+            home: Home::Here {
+                path: self.path,
+                size: self.component.size(),
+                digest: self.component.digest(),
+                pool,
+            },
             manifest: manifest.clone(),
-            pool,
             limits: spec.limits,
             is_kept,
         })
@@ -366,7 +425,10 @@ impl Pools {
                     Arc::new(ShardedExecutor::new(spec, parts)?)
                 }
                 Some(client) => client,
-                None => continue,
+                None => match self.remotes.get(&spec.name) {
+                    Some((_, _, remote)) => remote.clone(),
+                    None => continue,
+                },
             };
             clients.push((spec.name.clone(), client));
         }

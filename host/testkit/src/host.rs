@@ -24,6 +24,7 @@ pub struct HostOptions {
     binary: PathBuf,
     command: Vec<OsString>,
     words: Vec<String>,
+    environment: Vec<(String, String)>,
     has_own_ports: bool,
     folder: TempDir,
 }
@@ -55,6 +56,7 @@ impl HostOptions {
             binary: binary.into(),
             command: vec!["up".into(), flow.into()],
             words: Vec::new(),
+            environment: Vec::new(),
             has_own_ports: false,
             folder,
         }
@@ -64,20 +66,41 @@ impl HostOptions {
     pub fn command(binary: impl Into<PathBuf>, words: &[&str]) -> Self {
         let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
         let command = words.iter().map(OsString::from).collect();
-        Self { binary: binary.into(), command, words: Vec::new(), has_own_ports: false, folder }
+        Self {
+            binary: binary.into(),
+            command,
+            words: Vec::new(),
+            environment: Vec::new(),
+            has_own_ports: false,
+            folder,
+        }
     }
 
     /// A flow given as a file.
     pub fn flow_file(binary: impl Into<PathBuf>, flow: impl Into<PathBuf>) -> Self {
         let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
         let command = vec!["up".into(), flow.into().into()];
-        Self { binary: binary.into(), command, words: Vec::new(), has_own_ports: false, folder }
+        Self {
+            binary: binary.into(),
+            command,
+            words: Vec::new(),
+            environment: Vec::new(),
+            has_own_ports: false,
+            folder,
+        }
     }
 
     /// A further word of the command line.
     #[must_use]
     pub fn word(mut self, word: &str) -> Self {
         self.words.push(word.to_owned());
+        self
+    }
+
+    /// A variable of the process.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -113,6 +136,7 @@ impl HostOptions {
     async fn launch(self, words: &[&str], ready: fn(&Lines) -> Option<Value>) -> Result<RunningHost, String> {
         let mut command = lockgate(&self.binary);
         command.args(&self.command).args(words).args(&self.words);
+        command.envs(self.environment);
         if !self.has_own_ports {
             command.args(["--port", "0"]);
         }

@@ -10,6 +10,7 @@ use lockgate_domain::spec::ComponentRole;
 use lockgate_node::{DeployError, Deployment, FlowSource, Node, StageEvent};
 
 use crate::builder::{self, Source};
+use crate::console::FAINT;
 use crate::failure::{Failure, Report};
 use crate::flowfile::FlowFile;
 use crate::measures;
@@ -87,6 +88,15 @@ impl Steps<'_> {
             StageEvent::Compiling(name) => self.begin(Verb("compiling", "compiled"), name),
             StageEvent::Compiled { from_cache, .. } => {
                 self.done(if from_cache { "from the cache" } else { "" });
+            }
+            StageEvent::Connecting(name) => self.begin(Verb("connecting to", "connected to"), name),
+            StageEvent::Waiting { name, why } => {
+                let why = measures::one_line(why);
+                self.progress.say(&format!("{FAINT}waiting for {name}: {why}{FAINT:#}"));
+            }
+            StageEvent::Connected { connected, addresses, .. } => {
+                let plural = if addresses == 1 { "" } else { "es" };
+                self.done(&format!("{connected} of {addresses} address{plural}"));
             }
             StageEvent::Warming(name) => self.begin(Verb("starting", "started"), name),
             StageEvent::Warm { instances, .. } => {

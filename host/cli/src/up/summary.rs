@@ -2,7 +2,7 @@
 
 use lockgate_domain::spec::{ComponentRole, InstanceMode, PoolOptions, Protocol};
 use lockgate_domain::{EndpointName, FlowName, Limits};
-use lockgate_node::{Deployment, ServedPort, Stage};
+use lockgate_node::{Deployment, Home, ServedPort, Stage};
 use serde_json::{Map, Value, json};
 
 use crate::call::target::DEFAULT_URL;
@@ -46,20 +46,36 @@ pub(crate) fn stages(deployment: &Deployment) -> Vec<String> {
     ]);
     for stage in &deployment.stages {
         let needs: Vec<_> = stage.needs.iter().map(|need| need.as_str()).collect();
+        let (size, digest, place, limits) = match &stage.home {
+            Home::Here { size, digest, pool, .. } => (
+                measures::bytes(*size),
+                digest.hex().chars().take(12).collect(),
+                match stage.shards {
+                    1 => instances(pool),
+                    shards => format!("{shards} shards of {}", instances(pool)),
+                },
+                limits(&stage.limits),
+            ),
+            Home::Elsewhere { addresses, connected } => {
+                let first = measures::shorten(addresses.first().map_or("", String::as_str), 40);
+                let more = match addresses.len() {
+                    0 | 1 => String::new(),
+                    count => format!(" and {} more, {connected} connected", count - 1),
+                };
+                (String::new(), "external".into(), first + &more, String::new())
+            }
+        };
         table.push(vec![
             match stage.role {
                 ComponentRole::Main => stage.name.to_string(),
                 role => format!("{} ({})", stage.name, role.key()),
             },
-            measures::bytes(stage.size),
-            stage.digest.hex().chars().take(12).collect(),
+            size,
+            digest,
             endpoints(stage),
             needs.join(", "),
-            match stage.shards {
-                1 => instances(&stage.pool),
-                shards => format!("{shards} shards of {}", instances(&stage.pool)),
-            },
-            limits(&stage.limits),
+            place,
+            limits,
             if stage.is_kept { "unchanged".into() } else { String::new() },
         ]);
     }
@@ -131,17 +147,25 @@ pub(crate) fn stage_json(stage: &Stage) -> Value {
     let mut told = json!({
         "name": stage.name.as_str(),
         "needs": names(&stage.needs),
-        "component": stage.path.to_string_lossy(),
-        "bytes": stage.size,
-        "digest": stage.digest.to_string(),
         "endpoints": endpoints,
         "stateful": stage.manifest.stateful,
-        "instances": { "min": stage.pool.min, "max": stage.pool.max, "mode": mode(&stage.pool) },
         "limits": stage.limits,
         "unchanged": stage.is_kept,
     });
-    // Said only of those that are divided.
-    if let Some(told) = told.as_object_mut() {
+    let home = match &stage.home {
+        Home::Here { path, size, digest, pool } => json!({
+            "component": path.to_string_lossy(),
+            "bytes": size,
+            "digest": digest.to_string(),
+            "instances": { "min": pool.min, "max": pool.max, "mode": mode(pool) },
+        }),
+        Home::Elsewhere { addresses, connected } => {
+            json!({ "external": { "addresses": addresses, "connected": connected } })
+        }
+    };
+    if let (Value::Object(told), Value::Object(home)) = (&mut told, home) {
+        told.extend(home);
+        // Said only of those that are divided.
         if stage.shards > 1 {
             told.insert("shards".to_owned(), stage.shards.into());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lockgate_domain::spec::StageMetas;
+use lockgate_domain::spec::{ShardSpec, StageMetas};
 use lockgate_domain::{EndpointName, ExecutorName, Manifest, StageSpec};
 use serde_json::Map;
 
@@ -11,6 +11,7 @@ use super::batching::read_batching;
 use super::capabilities::read_capabilities;
 use super::condition::read_condition;
 use super::errors::{FlowError, Place};
+use super::external;
 use super::keys;
 use super::pool::{MAX_TIME_MS, read_limits, read_pool};
 use super::reader::{Range, Reader, Section};
@@ -73,10 +74,15 @@ pub(super) fn read(
         Some(_) => reader.parsed(&section, "name"),
         None => usual_name(method, index, earlier).parse().ok(),
     };
-    let uses = read_uses(&section, reader);
+    let external = external::read(&section, reader);
+    let uses = match &external {
+        Some(external) => Some(external.to_string()),
+        None => read_uses(&section, reader),
+    };
     let place = written.map_or(node.place, |name| name.place);
     let needs = read_needs(&section, method, earlier, place, reader);
-    if section.get("uses").is_none() && method == Method::Add && needs.len() < 2 {
+    let is_silent = section.get("uses").is_none() && external.is_none();
+    if is_silent && method == Method::Add && needs.len() < 2 {
         let message = format!("{} gives back what it gets: it does not say what it `uses`", section.what);
         reader.notes.push(Note { line: place.line, message });
     }
@@ -96,7 +102,7 @@ pub(super) fn read(
     let reduce = read_reduce(&section, reader);
     let condition = read_condition(&section, reader);
     let floating = reader.switch(&section, "floating").unwrap_or(false);
-    let shards = read_shards(&section, reader);
+    let shards = if external.is_some() { ShardSpec::default() } else { read_shards(&section, reader) };
     let requests = read_requests(&section, reader);
     let metas = read_metas(&section, reader);
     let is_only_request = matches!(needs.as_slice(), [(need, _)] if need.as_str() == GATEWAY);
@@ -119,6 +125,7 @@ pub(super) fn read(
             shards,
             requests,
             metas,
+            external,
             batching,
         },
         place,

@@ -1,5 +1,8 @@
 //! `with:` and `gateway:`: where the flow is served, and what callers meet there.
 
+#[cfg(test)]
+mod tests;
+
 use lockgate_domain::spec::{GatewaySpec, PortSpec, Protocol, TlsSpec};
 
 use super::errors::FlowError;

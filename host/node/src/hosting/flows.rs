@@ -37,7 +37,7 @@ impl ReadFlow {
         let mut uses = Vec::with_capacity(spec.stages.len());
         for stage in &spec.stages {
             faults.extend(stage_faults(stage));
-            if stage.is_passing() {
+            if !stage.has_component() {
                 continue;
             }
             match stage.uses.parse::<ExecutorReference>() {
@@ -121,7 +121,16 @@ fn stage_faults(stage: &StageSpec) -> Vec<String> {
         ),
     ];
     let found = keys.into_iter().filter(|(_, is_there, _)| *is_there);
-    found.map(|(key, _, home)| format!("`{key}` of executor `{}` belongs {home}", stage.name)).collect()
+    let misplaced =
+        found.map(|(key, _, home)| format!("`{key}` of executor `{}` belongs {home}", stage.name));
+    // An address would lead to whatever the host can reach.
+    let external = stage.external.is_some().then(|| {
+        format!(
+            "`external` of executor `{}` is for flows of the operator: upload the executor to this host",
+            stage.name
+        )
+    });
+    misplaced.chain(external).collect()
 }
 
 /// What the operator of the host decides.
@@ -182,6 +191,10 @@ mod tests {
             Err(
                 "`shards` of executor `a` belongs to a flow file of `lockgate up`: a hosted executor has one store",
             ),
+        );
+        check(
+            "executors:\n- {name: a, external: true, host: 169.254.169.254, port: 80}\n",
+            Err("`external` of executor `a` is for flows of the operator: upload the executor to this host"),
         );
         check(
             "with: {port: 80, host: 0.0.0.0}\nexecutors:\n- {name: a, uses: shout}\n",

@@ -10,11 +10,13 @@ fn stage(name: &str, needs: &[&str], endpoints: &str, is_kept: bool) -> Stage {
         role: ComponentRole::Main,
         shards: 1,
         needs: needs.iter().map(|need| need.parse().unwrap()).collect(),
-        path: format!("{name}.wasm").into(),
-        size: 69_900,
-        digest: ComponentDigest::from_sha256([0xab; 32]),
+        home: Home::Here {
+            path: format!("{name}.wasm").into(),
+            size: 69_900,
+            digest: ComponentDigest::from_sha256([0xab; 32]),
+            pool: PoolSpec::default().resolve(false, 2),
+        },
         manifest: Manifest::parse(endpoints).unwrap(),
-        pool: PoolSpec::default().resolve(false, 2),
         limits: Limits::default(),
         is_kept,
     }
@@ -32,6 +34,18 @@ fn chain() -> Deployment {
             ),
         ],
     }
+}
+
+#[test]
+fn an_external_executor_is_told_by_its_address() {
+    let mut deployment = chain();
+    let addresses = vec!["grpc://one:80".to_owned(), "grpcs://two:443".to_owned()];
+    deployment.stages[1].home = Home::Elsewhere { addresses, connected: 1 };
+    let told = plain(&stages(&deployment));
+    assert!(told.contains("external") && told.contains("grpc://one:80 and 1 more, 1 connected"), "{told}");
+    let shown = stage_json(&deployment.stages[1]);
+    assert_eq!(shown["external"]["addresses"][1], "grpcs://two:443");
+    assert!(shown.get("component").is_none(), "{shown}");
 }
 
 fn plain(lines: &[String]) -> String {
