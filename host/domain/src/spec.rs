@@ -299,6 +299,12 @@ pub struct GatewaySpec {
     pub cors: bool,
     /// What to show to callers; none speaks no TLS.
     pub tls: Option<TlsSpec>,
+    /// Paths of HTTP that lead to endpoints, beside those that executors name.
+    pub exposed: Vec<ExposedPath>,
+    /// Whether Jina's CRUD paths are there without an executor that names them.
+    pub crud: bool,
+    /// Whether `/post`, `/status` and `/dry_run` are there.
+    pub debug: bool,
     /// Title of the API description.
     pub title: Option<String>,
     /// Description of the API.
@@ -319,12 +325,58 @@ impl Default for GatewaySpec {
             ports: Vec::new(),
             cors: false,
             tls: None,
+            exposed: Vec::new(),
+            crud: true,
+            debug: true,
             title: None,
             description: None,
             max_message_bytes: 128 << 20,
             prefetch: 1000,
             max_concurrent_requests: 4096,
         }
+    }
+}
+
+/// A path of HTTP that leads to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExposedPath {
+    /// Such as `/v1/search`.
+    pub path: String,
+    /// Where it leads to.
+    pub endpoint: EndpointName,
+    /// Methods that are taken there, in capitals.
+    pub methods: Vec<String>,
+    /// A few words for the API's description.
+    pub summary: Option<String>,
+}
+
+impl ExposedPath {
+    /// Methods that a path may take. GET is not among them: it is for endpoints that stream.
+    pub const METHODS: [&str; 4] = ["POST", "PUT", "DELETE", "PATCH"];
+    /// Most paths of one flow.
+    pub const MOST: usize = 256;
+
+    /// Whether requests can go to this path of HTTP at all: it is plain, and not one of the gateway's own.
+    pub fn is_free(path: &str) -> bool {
+        const RESERVED: [&str; 12] = [
+            "/",
+            "/post",
+            "/default",
+            "/docs",
+            "/dry_run",
+            "/healthz",
+            "/metrics",
+            "/openapi.json",
+            "/readyz",
+            "/redoc",
+            "/status",
+            "/ws",
+        ];
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+        path.starts_with('/')
+            && !RESERVED.contains(&path)
+            && !["/docs/", "/flows/", "/executors/"].iter().any(|prefix| path.starts_with(prefix))
+            && path.bytes().all(is_plain)
     }
 }
 

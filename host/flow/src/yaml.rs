@@ -12,6 +12,7 @@ mod condition;
 mod deployment;
 mod errors;
 mod executor;
+mod exposed;
 mod external;
 mod gateway;
 mod include;

@@ -43,7 +43,9 @@ pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: ::http::Request<I
     if is_page && (head.method == Method::HEAD || !caller.wants_stream()) {
         return pages::answer(&caller);
     }
-    if pages::exists(address.path) || !(is_page || takes_requests(&head.method, address.path)) {
+    if pages::exists(address.path)
+        || !(is_page || takes_requests(&head.method, address.path) || caller.is_exposed())
+    {
         return method_not_allowed(address.path);
     }
     let (refusal, is_unread) = match Entry::of(&caller, &body) {
@@ -86,6 +88,12 @@ impl Caller<'_> {
             && self.knock().and_then(|visitor| visitor.flow()).is_ok_and(|flow| flow.streams(path))
     }
 
+    /// Whether the flow's author has added this path with this method.
+    fn is_exposed(&self) -> bool {
+        let flow = self.knock().and_then(|visitor| visitor.flow());
+        flow.is_ok_and(|flow| flow.exposed_at(self.head.method.as_str(), self.address.path).is_some())
+    }
+
     /// Whether the answer is to be a stream of events.
     fn takes_events(&self) -> bool {
         let kinds = self.head.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -110,7 +118,7 @@ impl Entry {
     fn of(caller: &Caller<'_>, body: &Incoming) -> Result<Self, Problem> {
         let circumstances = Circumstances::of(&caller.head.headers, Arrival::now())?;
         let visitor = caller.knock()?;
-        let endpoint = endpoint_of_path(&*visitor, caller.address.path)?;
+        let endpoint = endpoint_of_path(&*visitor, caller.head.method.as_str(), caller.address.path)?;
         refuse_encoded(&caller.head.headers)?;
         body::check_length(body, caller.gate.options.max_message_bytes)?;
         caller.gate.admission.precheck()?;
@@ -123,6 +131,9 @@ impl Entry {
         let body = body::collect(body, gate.options.max_message_bytes, gate.options.body_timeout).await?;
         let permit = gate.admission.admit(body.len())?;
         let visit = self.visitor.enter()?;
+        if visit.flow.hides(caller.address.path) {
+            return Err(no_endpoint(caller.address.path).into());
+        }
         let decoded = match decode(caller, &body, self.endpoint) {
             Err(problem) if problem.code() == ErrorCode::InvalidRequest => {
                 let body = json::encode_unprocessable(&problem);
@@ -216,7 +227,7 @@ fn method_not_allowed(path: &str) -> Response<Body> {
 
 /// The endpoint that a path stands for: none at `/post`, where the body names it. A path that no executor answers to
 /// is not found, except for those that Jina always has.
-fn endpoint_of_path(visitor: &dyn Visitor, path: &str) -> Result<Option<String>, Problem> {
+fn endpoint_of_path(visitor: &dyn Visitor, method: &str, path: &str) -> Result<Option<String>, Problem> {
     if path == "/post" {
         return Ok(None);
     }
@@ -224,11 +235,18 @@ fn endpoint_of_path(visitor: &dyn Visitor, path: &str) -> Result<Option<String>,
         return Ok(Some(path.to_owned()));
     }
     let flow = visitor.flow()?;
+    if let Some(endpoint) = flow.exposed_at(method, path) {
+        return Ok(Some(endpoint.to_string()));
+    }
     if flow.has_endpoint(path) || flow.has_endpoint(EndpointName::FALLBACK) {
         return Ok(Some(path.to_owned()));
     }
-    Err(Problem::new(ErrorCode::NotFound, format!("no executor of this flow has an endpoint {path:?}"))
-        .with_hint("see /docs for those there are, or POST /post to pass documents through"))
+    Err(no_endpoint(path))
+}
+
+fn no_endpoint(path: &str) -> Problem {
+    Problem::new(ErrorCode::NotFound, format!("no executor of this flow has an endpoint {path:?}"))
+        .with_hint("see /docs for those there are, or POST /post to pass documents through")
 }
 
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {

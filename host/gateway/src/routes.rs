@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
+use lockgate_domain::spec::ExposedPath;
 use lockgate_domain::{EndpointName, ErrorCode, FlowName, FlowSpec, Manifest, Problem};
 use lockgate_flow::plan::ExecutionPlan;
 
@@ -20,6 +21,12 @@ pub struct ServedFlow {
     pub(crate) plan: Arc<ExecutionPlan>,
     /// Fuel of one request.
     pub(crate) fuel: u64,
+    /// Paths that the flow's author added.
+    pub(crate) exposed: Vec<ExposedPath>,
+    /// Whether Jina's CRUD paths are there without an executor that names them.
+    pub(crate) crud: bool,
+    /// Whether `/post`, `/status` and `/dry_run` are there.
+    pub(crate) debug: bool,
     title: String,
     description: String,
     described: ArcSwapOption<Description>,
@@ -38,6 +45,9 @@ impl ServedFlow {
             name: spec.name.clone(),
             plan,
             fuel: spec.fuel,
+            exposed: spec.gateway.exposed.clone(),
+            crud: spec.gateway.crud,
+            debug: spec.gateway.debug,
             title: spec.gateway.title.clone().unwrap_or_else(|| spec.name.to_string()),
             description: spec.gateway.description.clone().unwrap_or_default(),
             described: ArcSwapOption::empty(),
@@ -70,6 +80,22 @@ impl ServedFlow {
             .any(|manifest| manifest.endpoints.iter().any(|endpoint| endpoint.name.as_str() == name))
     }
 
+    /// Where a path that the flow's author added leads to.
+    pub(crate) fn exposed_at(&self, method: &str, path: &str) -> Option<&EndpointName> {
+        let mut exposed = self.exposed.iter().filter(|exposed| exposed.path == path);
+        let found = exposed.find(|exposed| exposed.methods.iter().any(|known| known == method));
+        found.map(|exposed| &exposed.endpoint)
+    }
+
+    /// Whether the flow's author has taken this path of Jina's away.
+    pub(crate) fn hides(&self, path: &str) -> bool {
+        match path {
+            "/post" => !self.debug,
+            "/index" | "/search" | "/update" | "/delete" => !self.crud && !self.has_endpoint(path),
+            _ => false,
+        }
+    }
+
     /// Whether an executor answers to this endpoint with a stream: it names it so, or nobody names it and the fallback
     /// streams.
     pub(crate) fn streams(&self, name: &str) -> bool {
@@ -94,7 +120,12 @@ impl ServedFlow {
             }
         }
         let manifests: Vec<_> = self.manifests().collect();
-        let about = About { title: &self.title, description: &self.description };
+        let about = About {
+            title: &self.title,
+            description: &self.description,
+            debug: self.debug,
+            exposed: &self.exposed,
+        };
         let names = self.plan.stages().iter().map(|stage| &stage.name);
         let executors = names.zip(manifests.iter().map(|manifest| &**manifest));
         let openapi = Bytes::from(openapi::describe(about, executors).to_string());

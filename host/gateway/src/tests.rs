@@ -229,16 +229,16 @@ fn flow(name: &str, client: Arc<dyn ExecutorClient>) -> ServedFlow {
     flow_with(name, client, |_| {})
 }
 
-fn flow_with(name: &str, client: Arc<dyn ExecutorClient>, change: impl FnOnce(&mut StageSpec)) -> ServedFlow {
-    let mut stage = StageSpec::new("script".parse().unwrap(), "");
-    change(&mut stage);
-    let spec = FlowSpec {
+fn flow_with(name: &str, client: Arc<dyn ExecutorClient>, change: impl FnOnce(&mut FlowSpec)) -> ServedFlow {
+    let stage = StageSpec::new("script".parse().unwrap(), "");
+    let mut spec = FlowSpec {
         name: name.parse().unwrap(),
         stages: vec![stage],
         gateway: GatewaySpec { title: Some("A test".to_owned()), ..GatewaySpec::default() },
         fuel: FlowSpec::DEFAULT_FUEL,
         timeout_ms: FlowSpec::DEFAULT_TIMEOUT_MS,
     };
+    change(&mut spec);
     let plan = ExecutionPlan::new(&spec, [("script".parse().unwrap(), client)]).unwrap();
     ServedFlow::new(&spec, Arc::new(plan))
 }

@@ -369,6 +369,7 @@ fn read_config(section: &Section<'_>, reader: &mut Reader) -> Map<String, serde_
     }
 }
 
+/// A value as JSON; none if it has a number that JSON has not.
 pub(super) fn json(node: &Node) -> Option<serde_json::Value> {
     Some(match &node.value {
         Value::Null => serde_json::Value::Null,

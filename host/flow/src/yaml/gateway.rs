@@ -6,6 +6,7 @@ mod tests;
 use lockgate_domain::spec::{GatewaySpec, PortSpec, Protocol, TlsSpec};
 
 use super::errors::FlowError;
+use super::exposed;
 use super::reader::{Range, Reader, Section};
 use super::tree::{Node, Value};
 use super::units::Unit;
@@ -37,6 +38,10 @@ pub(super) fn read(settings: &Settings<'_, '_>, reader: &mut Reader) -> GatewayS
     read_ports(settings, &mut gateway, reader);
     gateway.tls = read_tls(settings, reader);
     gateway.cors = settings.find("cors").and_then(|section| reader.switch(section, "cors")).unwrap_or(false);
+    let mut switch = |key: &str| settings.find(key).and_then(|section| reader.switch(section, key));
+    gateway.crud = !switch("no_crud_endpoints").unwrap_or(false);
+    gateway.debug = !switch("no_debug_endpoints").unwrap_or(false);
+    gateway.exposed = exposed::read(settings, reader);
     gateway.title = read_text(settings, "title", reader);
     gateway.description = read_text(settings, "description", reader);
     let mut number = |key: &str, unit: Unit, most: u64| {

@@ -6,14 +6,18 @@
 use std::collections::BTreeMap;
 
 use lockgate_domain::manifest::EndpointManifest;
+use lockgate_domain::spec::ExposedPath;
 use lockgate_domain::{EndpointName, ExecutorName, Manifest};
 use serde_json::{Map, Value, json};
 
-/// Title and description of an API.
+/// What a flow's author says about an API.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct About<'a> {
     pub(crate) title: &'a str,
     pub(crate) description: &'a str,
+    /// Whether `/post`, `/status` and `/dry_run` are there.
+    pub(crate) debug: bool,
+    pub(crate) exposed: &'a [ExposedPath],
 }
 
 /// The description of a flow whose executors are these, in the order of the plan.
@@ -28,9 +32,11 @@ pub(crate) fn describe<'a>(
         }
     }
     let mut paths = Map::new();
-    paths.insert("/post".to_owned(), json!({ "post": any_endpoint() }));
+    if about.debug {
+        paths.insert("/post".to_owned(), json!({ "post": any_endpoint() }));
+    }
     for (endpoint, bound) in endpoints {
-        if has_path(endpoint.as_str()) {
+        if ExposedPath::is_free(endpoint.as_str()) {
             let mut item = json!({ "post": one_endpoint(endpoint, &bound) });
             if bound.iter().any(|(_, manifest)| manifest.streaming)
                 && let Value::Object(methods) = &mut item
@@ -40,6 +46,15 @@ pub(crate) fn describe<'a>(
             paths.insert(endpoint.as_str().to_owned(), item);
         }
     }
+    for exposed in about.exposed {
+        let Value::Object(item) = paths.entry(exposed.path.clone()).or_insert_with(|| json!({})) else {
+            continue;
+        };
+        for method in &exposed.methods {
+            let method = method.to_ascii_lowercase();
+            item.insert(method.clone(), exposed_path(exposed, &method));
+        }
+    }
     for (path, summary) in [
         ("/healthz", "Whether the process lives"),
         ("/readyz", "Whether the flow takes requests"),
@@ -47,6 +62,9 @@ pub(crate) fn describe<'a>(
         ("/status", "What serves here"),
         ("/metrics", "Numbers for a collector, in Prometheus' text format"),
     ] {
+        if !about.debug && matches!(path, "/dry_run" | "/status") {
+            continue;
+        }
         let answers = json!({ "200": { "description": "yes" }, "503": { "description": "no" } });
         paths.insert(path.to_owned(), json!({ "get": { "summary": summary, "responses": answers } }));
     }
@@ -62,28 +80,6 @@ pub(crate) fn describe<'a>(
         "paths": paths,
         "components": { "schemas": schemas() },
     })
-}
-
-/// Whether an endpoint can be a path of its own; any can be asked for by `/post`.
-pub(crate) fn has_path(endpoint: &str) -> bool {
-    const RESERVED: [&str; 12] = [
-        "/",
-        "/post",
-        "/default",
-        "/docs",
-        "/dry_run",
-        "/healthz",
-        "/metrics",
-        "/openapi.json",
-        "/readyz",
-        "/redoc",
-        "/status",
-        "/ws",
-    ];
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
-    !RESERVED.contains(&endpoint)
-        && !["/docs/", "/flows/", "/executors/"].iter().any(|prefix| endpoint.starts_with(prefix))
-        && endpoint.bytes().all(is_plain)
 }
 
 fn any_endpoint() -> Value {
@@ -127,6 +123,15 @@ fn one_endpoint(endpoint: &EndpointName, bound: &[(&ExecutorName, &EndpointManif
         fields.insert("x-executors".to_owned(), Value::Array(executors));
     }
     operation
+}
+
+fn exposed_path(exposed: &ExposedPath, method: &str) -> Value {
+    operation(
+        exposed.summary.as_deref().unwrap_or(exposed.endpoint.as_str()),
+        &format!("Leads to the endpoint {}.", exposed.endpoint),
+        &format!("{method}{}", exposed.path),
+        json!({ "$ref": "#/components/schemas/Request" }),
+    )
 }
 
 /// One document in, documents out as they are emitted.
@@ -246,7 +251,17 @@ mod tests {
             ]}"#,
         )
         .unwrap();
-        let api = describe(About { title: "T", description: "D" }, [(&name, &manifest)]);
+        let exposed = [ExposedPath {
+            path: "/v1/find".to_owned(),
+            endpoint: EndpointName::parse("/a{b}").unwrap(),
+            methods: vec!["PUT".to_owned()],
+            summary: None,
+        }];
+        let about = About { title: "T", description: "D", debug: true, exposed: &exposed };
+        let api = describe(about, [(&name, &manifest)]);
+        assert_eq!(api["paths"]["/v1/find"]["put"]["summary"], "/a{b}");
+        let hidden = describe(About { debug: false, ..about }, [(&name, &manifest)]);
+        assert!(hidden["paths"]["/post"].is_null() && hidden["paths"]["/status"].is_null());
         let posts: Vec<&str> = api["paths"]
             .as_object()
             .unwrap()

@@ -6,11 +6,12 @@ use ::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CON
 use ::http::{HeaderValue, Response, StatusCode};
 use axum::body::Body;
 use bytes::Bytes;
+use lockgate_domain::spec::ExposedPath;
 use lockgate_domain::{ErrorCode, Problem};
 use lockgate_telemetry::page::MEDIA_TYPE;
 use serde_json::json;
 
-use super::{Caller, method_not_allowed, openapi, render_problem};
+use super::{Caller, method_not_allowed, render_problem};
 use crate::door::Visitor;
 use crate::gate::Gate;
 use crate::metrics;
@@ -55,8 +56,11 @@ pub(super) fn answer(caller: &Caller<'_>) -> Response<Body> {
         "/docs/style.css" => page(CSS, include_str!("docs/style.css")),
         "/docs/page.js" => page(SCRIPT, include_str!("docs/page.js")),
         "/openapi.json" => of_flow(caller, |flow| page(JSON, flow.openapi())),
-        "/status" => of_flow(caller, |flow| page(JSON, status(flow))),
+        "/status" => {
+            of_flow(caller, |flow| if flow.debug { page(JSON, status(flow)) } else { not_found(path) })
+        }
         "/dry_run" => match caller.knock() {
+            Ok(visitor) if visitor.flow().is_ok_and(|flow| !flow.debug) => not_found(path),
             Ok(visitor) => page(JSON, dry_run(gate, &*visitor)),
             Err(problem) => render_problem(None, &problem),
         },
@@ -75,7 +79,8 @@ pub(super) fn answer(caller: &Caller<'_>) -> Response<Body> {
         }
         "/post" | "/index" | "/search" | "/update" | "/delete" => method_not_allowed(path),
         path => of_flow(caller, |flow| {
-            let is_post = openapi::has_path(path) && flow.has_endpoint(path);
+            let is_exposed = flow.exposed.iter().any(|exposed| exposed.path == path);
+            let is_post = is_exposed || (ExposedPath::is_free(path) && flow.has_endpoint(path));
             if is_post { method_not_allowed(path) } else { not_found(path) }
         }),
     }

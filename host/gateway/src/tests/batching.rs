@@ -17,8 +17,8 @@ const EXPLAIN: &str = "lockgate-explain";
 async fn host(timeout_ms: u64) -> Host {
     let rule = BatchingSpec { timeout_ms, ..BatchingSpec::default() };
     Host::behind(GatewayOptions::default(), |routes, script| {
-        let change = |stage: &mut StageSpec| {
-            stage.batching = BTreeMap::from([(EndpointName::parse("/upper").unwrap(), rule)]);
+        let change = |spec: &mut FlowSpec| {
+            spec.stages[0].batching = BTreeMap::from([(EndpointName::parse("/upper").unwrap(), rule)]);
         };
         routes.publish(flow_with("test", script, change));
         Arc::new(OpenDoor::new(routes))

@@ -7,6 +7,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use lockgate_domain::Problem;
+use lockgate_domain::spec::ExposedPath;
 use serde_json::{Value, json};
 
 use super::*;
@@ -125,6 +126,38 @@ async fn endpoints_have_paths() {
     check("/index", "x").await;
     let (status, body) = post(&host, "/post", &[], json!({ "data": null })).await;
     assert_eq!((status, body["data"].as_array().map(Vec::len)), (StatusCode::OK, Some(0)));
+}
+
+#[tokio::test]
+async fn the_author_adds_and_takes_away_paths() {
+    let host = Host::start().await;
+    let exposed = ExposedPath {
+        path: "/v1/loud".to_owned(),
+        endpoint: EndpointName::parse("/upper").unwrap(),
+        methods: vec!["PUT".to_owned()],
+        summary: None,
+    };
+    host.routes.publish(super::flow_with("test", host.script.clone(), |spec| {
+        (spec.gateway.crud, spec.gateway.debug) = (false, false);
+        spec.gateway.exposed.push(exposed);
+    }));
+    let check = async |method: Method, path: &str, expected: u16| {
+        let body = r#"{"data": [{"text": "a"}]}"#;
+        let (status, _, body) = send(&host, Version::HTTP_11, method.clone(), path, &[], body).await;
+        let body = String::from_utf8_lossy(&body);
+        assert_eq!(status.as_u16(), expected, "{method} {path}: {body}");
+        assert!(status != StatusCode::OK || body.contains("\"A\""), "{method} {path}: {body}");
+    };
+    check(Method::PUT, "/v1/loud", 200).await;
+    check(Method::POST, "/v1/loud", 404).await;
+    check(Method::GET, "/v1/loud", 405).await;
+    check(Method::POST, "/upper", 200).await;
+    check(Method::PUT, "/upper", 405).await;
+    check(Method::POST, "/post", 404).await;
+    check(Method::POST, "/search", 404).await;
+    check(Method::PUT, "/update", 404).await;
+    check(Method::GET, "/status", 404).await;
+    check(Method::GET, "/dry_run", 404).await;
 }
 
 #[tokio::test]
