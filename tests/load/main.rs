@@ -19,7 +19,7 @@ mod native;
 mod start;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use lockgate_runtime::{Runtime, RuntimeOptions};
 use serde_json::json;
@@ -105,8 +105,9 @@ fn fail(why: &str) -> ExitCode {
 /// Builds the benchmarks' guest with the real command.
 fn guest(to: PathBuf) -> PathBuf {
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/executors/bench");
-    let done =
-        Command::new(env!("CARGO_BIN_EXE_lockgate")).arg("build").arg(source).arg("-o").arg(&to).status();
+    let mut build = Command::new(env!("CARGO_BIN_EXE_lockgate"));
+    // It prints the path: standard output is the table's.
+    let done = build.arg("build").arg(source).arg("-o").arg(&to).stdout(Stdio::null()).status();
     assert!(done.is_ok_and(|status| status.success()), "the guest does not build");
     to
 }
