@@ -244,7 +244,7 @@ def stream_document(ask: dict, ports: dict) -> dict:
             on=ask["endpoint"], inputs=document, parameters=ask.get("parameters"), return_type=documents.Item
         )
         async for one in stream:
-            told.append(documents.tell(documents.build_all([]) + documents.EMPTY([one]))[0])
+            told.append(documents.tell(documents.EMPTY([one]))[0])
 
     answer = {"documents": told}
     try:
@@ -278,8 +278,18 @@ def plain_http(ask: dict, ports: dict) -> dict:
         told["body"] = without_times(json.loads(text))
         if "only" in ask and isinstance(told["body"], dict):
             told["body"] = {name: told["body"].get(name) for name in ask["only"]}
+    elif "event-stream" in told["type"]:
+        told["events"] = [event_of(event) for event in text.split("\r\n\r\n") if event]
     elif not ask.get("page"):
         told["body"] = text
+    return told
+
+
+def event_of(text: str) -> dict:
+    """A server-sent event as Jina's client reads it; its lines end in CRLF."""
+    told = dict(line.split(": ", 1) for line in text.split("\r\n"))
+    if "data" in told:
+        told["data"] = json.loads(told["data"])
     return told
 
 

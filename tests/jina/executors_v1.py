@@ -44,11 +44,20 @@ class Parity(Executor):
     @requests(on="/branch")
     def branch(self, docs, **kwargs):
         """Each branch writes what no other branch writes, so that the order of arrival does not matter."""
+        return self.one_part(docs, self.mark_ == "left")
+
+    @requests(on="/shard")
+    def shard(self, docs, **kwargs):
+        """Each shard writes what no other shard writes."""
+        return self.one_part(docs, self.runtime_args.shard_id == 0)
+
+    def one_part(self, docs, is_first: bool):
         for document in docs:
-            if self.mark_ == "left":
+            if is_first:
                 document.embedding = numpy.array([1, 2, 3], dtype=numpy.float32)
             else:
                 document.matches = DocumentArray([Document(id=f"{document.id}-{self.mark_}", text=self.mark_)])
+        return docs
 
     @requests(on="/own")
     def own(self, docs, **kwargs):

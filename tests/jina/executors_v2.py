@@ -6,6 +6,7 @@ import time
 import numpy
 from docarray import DocList
 from jina import Executor, requests
+from jina import __version__ as jina_version
 
 from documents_v2 import Found, Item, Leaf, Part
 
@@ -47,8 +48,16 @@ class Parity(Executor):
     @requests(on="/branch")
     def branch(self, docs: Items, **kwargs) -> Items:
         """Each branch writes what no other branch writes, so that the order of arrival does not matter."""
+        return self.one_part(docs, self.mark_ == "left")
+
+    @requests(on="/shard")
+    def shard(self, docs: Items, **kwargs) -> Items:
+        """Each shard writes what no other shard writes."""
+        return self.one_part(docs, self.runtime_args.shard_id == 0)
+
+    def one_part(self, docs, is_first: bool):
         for document in docs:
-            if self.mark_ == "left":
+            if is_first:
                 document.embedding = numpy.array([1, 2, 3], dtype=numpy.float32)
             else:
                 document.matches = DocList[Found]([Found(id=f"{document.id}-{self.mark_}", text=self.mark_)])
@@ -134,6 +143,20 @@ class Parity(Executor):
     @requests(on="/turn")
     def turn(self, docs: Items, **kwargs) -> Items:
         return Items(list(docs)[::-1])
+
+    if jina_version >= "3.20":
+
+        @requests(on="/words")
+        async def words(self, doc: Item, parameters, **kwargs) -> Item:
+            """A part of the text at a time."""
+            for at, word in enumerate(doc.text.split()):
+                yield Item(id=f"{doc.id}-{at}", text=word)
+
+        @requests(on="/words-and-fail")
+        async def words_and_fail(self, doc: Item, **kwargs) -> Item:
+            for at, word in enumerate(doc.text.split()):
+                yield Item(id=f"{doc.id}-{at}", text=word)
+            raise ValueError("no more words")
 
     @requests(on="/inputs")
     def inputs(self, docs: Items, docs_matrix=None, **kwargs) -> Items:

@@ -160,13 +160,16 @@ pub(super) fn flow_of_jina(name: &str) -> String {
 /// The same flow as Lockgate reads it: only `uses` is another.
 pub(super) fn flow_of_lockgate(text: &str) -> String {
     let component = |name: &str| fixtures::component(name).display().to_string();
-    text.lines()
-        .map(|line| match line.trim_start_matches([' ', '-']) {
-            "uses: Parity" => line.replace("Parity", &component("parity")) + "\n",
-            "uses: Fallback" => line.replace("Fallback", &component("fallback")) + "\n",
-            _ => format!("{line}\n"),
-        })
-        .collect()
+    let is_used = |line: &str, class: &str| {
+        let line = line.trim_start_matches([' ', '-']);
+        line.strip_prefix("uses").is_some_and(|rest| rest.ends_with(&format!(": {class}")))
+    };
+    let lines =
+        text.lines().map(|line| match ["Parity", "Fallback"].iter().find(|class| is_used(line, class)) {
+            Some(class) => line.replace(class, &component(&class.to_lowercase())) + "\n",
+            None => format!("{line}\n"),
+        });
+    lines.collect()
 }
 
 fn tables() -> Vec<Table> {

@@ -14,6 +14,8 @@ use super::Release;
 
 /// Longest wait for a line. The scripts have shorter ones of their own; this is for a script that is gone astray.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// The script that runs flows.
+const SERVE: &str = "serve.py";
 /// How much of what a script said is shown.
 const SHOWN: usize = 4000;
 
@@ -40,6 +42,8 @@ impl Script {
             .env("JINA_HIDE_SURVEY", "1")
             .env("JINA_LOG_LEVEL", "ERROR")
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            // Flows are stopped by the script that runs them, which hears of the end of its input.
+            .kill_on_drop(name != SERVE)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(words.reopen().unwrap());
@@ -80,7 +84,7 @@ pub(super) struct Jina(Script);
 
 impl Jina {
     pub(super) async fn start(release: &Release) -> Self {
-        Self(Script::start(release, "serve.py").await)
+        Self(Script::start(release, SERVE).await)
     }
 
     /// The ports of a flow by protocol.
