@@ -26,6 +26,7 @@ pub fn schema() -> Value {
         ("capabilities", object("`capabilities`", keys::CAPABILITIES)),
         ("instances", object("`instances`", keys::INSTANCES)),
         ("limits", object("`limits`", keys::LIMITS)),
+        ("uses_metas", object("`uses_metas`", keys::METAS)),
     ];
     for (key, mut section) in nested {
         for (inner, table) in [("http", keys::HTTP), ("key_value", keys::KEY_VALUE)] {

@@ -297,6 +297,27 @@ async fn flows_chain_executors_and_follow_their_swaps() {
 }
 
 #[tokio::test]
+async fn what_floats_beside_a_request_fails_alone_and_is_metered() {
+    let stand = Stand::start(&["acme"], |_| {}).await;
+    stand.publish("acme", "shout", 1, Plain).await;
+    stand.publish("acme", "log", 2, Trapping).await;
+    let yaml =
+        "jtype: Flow\nexecutors:\n- {name: a, uses: shout}\n- {name: log, uses: log, floating: true}\n";
+    let uses = stand.platform.check_flow(&name("acme"), &name("search"), yaml).unwrap();
+    stand.registry.put_flow(&access("acme"), &name("search"), yaml.into(), &uses, Precondition::Any).unwrap();
+    stand.apply("acme", Change::Flow(name("search"))).await.unwrap();
+    let answer = stand.call("acme", "/flows/search/run").await;
+    assert_eq!((number(&answer), answer.problem()), (Some(1), None), "{}", answer.text());
+    let filter = UsageFilter { executor: Some(name("log")), ..UsageFilter::default() };
+    wait_for("the floating call to be metered", async || {
+        stand.platform.settle_usage().unwrap();
+        let log = stand.registry.usage_sum(&access("acme"), &filter).unwrap();
+        ((log.requests, log.failures) == (1, 1)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_change_that_fails_leaves_traffic_as_it_was() {
     let stand = Stand::start(&["acme"], |_| {}).await;
     stand.publish("acme", "shout", 1, Plain).await;
