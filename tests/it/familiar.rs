@@ -173,3 +173,29 @@ async fn migrate_reports_and_writes() {
     assert_eq!((code, &told["kind"]), (0, &json!("flow")), "{err}");
     assert_eq!(told["findings"][3]["verdict"], "todo", "{out}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_serves_executors_of_other_processes() {
+    let folder = folder_with(&[]);
+    let component = folder.path().join("neighbour.wasm").display().to_string();
+    let first = served(&["executor", "--uses", &component, "--name", "first"]).await;
+    let second = served(&["executor", "--uses", &component, "--name", "second"]).await;
+    let addresses = json!({
+        "first": [format!("grpc://{}", first.address())],
+        "second": [second.address().to_string(), first.address().to_string()],
+    });
+    let graph =
+        json!({ "start-gateway": ["first", "second"], "first": ["end-gateway"], "second": ["end-gateway"] });
+    let words = [
+        "gateway",
+        "--deployments-addresses",
+        &addresses.to_string(),
+        "--graph-description",
+        &graph.to_string(),
+    ];
+    let gateway = served(&words).await;
+    let answer = post(&gateway, "/upper", &["a", "b"], json!({})).await;
+    assert_texts(&answer, &["A", "B"]);
+    let routes = answer.json()["routes"].to_string();
+    assert!(routes.contains("first") && routes.contains("second"), "{routes}");
+}
