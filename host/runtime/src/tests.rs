@@ -28,6 +28,13 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Runtime::new(RuntimeOptions { max_instances: 64, ..RuntimeOptions::default() }).unwrap()
 });
 
+/// Lets other tasks run until `condition` holds.
+async fn wait_for(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::task::yield_now().await;
+    }
+}
+
 fn load(guest: &Guest) -> Arc<Component> {
     RUNTIME.load(&guest.bytes()).unwrap()
 }

@@ -25,13 +25,6 @@ async fn counts(pool: &InstancePool, calls: usize) -> Vec<usize> {
     counts
 }
 
-/// Lets other tasks run until `condition` holds.
-async fn wait_for(condition: impl Fn() -> bool) {
-    while !condition() {
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test]
 async fn reused_instances_keep_state_and_fresh_ones_do_not() {
     let check = async |options: PoolOptions, expected: [usize; 4], recycled: u64| {

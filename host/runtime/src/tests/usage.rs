@@ -82,6 +82,8 @@ async fn a_dropped_call_is_metered() {
     }
     assert!(poll());
     drop(call);
+    // It had moved to a thread of its own.
+    wait_for(|| ledger.0.lock().len() == 2).await;
     let records = ledger.0.lock().clone();
     let [_, call] = records[..] else { panic!("{records:?}") };
     assert_eq!((call.requests, call.failures, call.bytes_out), (1, 1, 0));
