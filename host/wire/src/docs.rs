@@ -129,8 +129,12 @@ pub fn encode_each(dialect: Dialect, documents: &DocumentList) -> Result<Vec<Byt
     Ok(each)
 }
 
-/// At which depth a field is part of the schema, judged by where it has values: roots and nested documents are often
-/// of different classes, and a field that one of them lacks should not appear there as empty.
+/// At which depth a field is shown empty where a document has no value.
+///
+/// Roots and nested documents are often of different classes, so it is judged by where the field has values: one that
+/// is not there at all should not appear as empty. Where it has values, it is shown empty only if the caller sent it so:
+/// its type takes no value then. A document that a guest added lacks fields that have a default, and clients fill in
+/// those that are left out, but refuse empty ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Presence {
     roots: bool,
@@ -155,7 +159,8 @@ impl Presence {
         let roots = (0..documents.len().min(rows)).any(|row| column.has_value(row));
         let nested = (documents.len()..rows).any(|row| column.has_value(row));
         // A field without any value was declared by the caller, who knows where.
-        Self { roots: roots || !nested, nested: nested || !roots }
+        let shown = |here: bool, elsewhere: bool| if here { column.is_nullable() } else { !elsewhere };
+        Self { roots: shown(roots, nested), nested: shown(nested, roots) }
     }
 
     pub(crate) fn covers(self, row: u32, roots: u32) -> bool {

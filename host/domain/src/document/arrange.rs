@@ -92,7 +92,7 @@ pub(super) fn arrange(
             }
             values => gather(column.name(), values, &walk.order, stays)?,
         };
-        arranged.push(Column::new(column.shared_name().clone(), values).with_hint(column.hint().cloned()));
+        arranged.push(column.with_values(values));
     }
     Ok(DocumentList::from_parts(len, count, arranged))
 }

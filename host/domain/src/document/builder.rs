@@ -84,6 +84,7 @@ pub struct DocumentListBuilder {
 struct Draft {
     name: Arc<str>,
     hint: Option<Arc<str>>,
+    nullable: bool,
     values: DraftValues,
 }
 
@@ -130,12 +131,14 @@ impl DocumentListBuilder {
         Ok(row)
     }
 
-    /// Names a field that may hold no value in any document, so that answers can say so. Without a value its column
-    /// is blank and its kind undecided: whoever writes first decides it.
+    /// Names a field of which a document has no value, so that answers can say so. Without a value in any document its
+    /// column is blank and its kind undecided: whoever writes first decides it.
     pub fn declare(&mut self, name: &str) -> Result<(), BuildError> {
-        let known = self.columns.iter().any(|draft| &*draft.name == name)
-            || self.declared.iter().any(|declared| &**declared == name);
-        if known {
+        if let Some(draft) = self.columns.iter_mut().find(|draft| &*draft.name == name) {
+            draft.nullable = true;
+            return Ok(());
+        }
+        if self.declared.iter().any(|declared| &**declared == name) {
             return Ok(());
         }
         if self.columns.len() + self.declared.len() >= self.limits.columns as usize {
@@ -245,9 +248,13 @@ impl DocumentListBuilder {
     /// The list, in canonical order.
     pub fn finish(mut self) -> Result<DocumentList, BuildError> {
         for name in std::mem::take(&mut self.declared) {
-            if self.columns.iter().all(|draft| draft.name != name) {
-                let kind = names::well_known_kind(&name).unwrap_or(Kind::Json);
-                self.columns.push(Draft { name, hint: None, values: DraftValues::empty(kind) });
+            match self.columns.iter_mut().find(|draft| draft.name == name) {
+                Some(draft) => draft.nullable = true,
+                None => {
+                    let kind = names::well_known_kind(&name).unwrap_or(Kind::Json);
+                    let values = DraftValues::empty(kind);
+                    self.columns.push(Draft { name, hint: None, nullable: true, values });
+                }
             }
         }
         let columns = self.columns.into_iter().map(Draft::seal).collect::<Result<Vec<_>, _>>()?;
@@ -282,7 +289,12 @@ impl DocumentListBuilder {
         {
             return Err(BuildError::WrongKind { name: name.to_owned(), expected, given: kind });
         }
-        self.columns.push(Draft { name: name.into(), hint: None, values: DraftValues::empty(kind) });
+        self.columns.push(Draft {
+            name: name.into(),
+            hint: None,
+            nullable: false,
+            values: DraftValues::empty(kind),
+        });
         self.check_cells()?;
         Ok(self.columns.len() - 1)
     }
@@ -335,7 +347,7 @@ impl Draft {
                 Values::Link(LinkColumn::pack(lists.iter().map(Vec::as_slice)).with_single(single))
             }
         };
-        Ok(Column::new(self.name, values).with_hint(self.hint))
+        Ok(Column::new(self.name, values).with_hint(self.hint).with_nullable(self.nullable))
     }
 }
 

@@ -112,6 +112,7 @@ impl Values {
 pub struct Column {
     name: Arc<str>,
     hint: Option<Arc<str>>,
+    nullable: bool,
     values: Values,
 }
 
@@ -121,7 +122,7 @@ impl Column {
 
     /// A column of that name.
     pub fn new(name: impl Into<Arc<str>>, values: Values) -> Self {
-        Self { name: name.into(), hint: None, values }
+        Self { name: name.into(), hint: None, nullable: false, values }
     }
 
     /// Keeps the caller's own name for the type of the values (DocArray v2's `type`), to be echoed in the answer.
@@ -129,6 +130,24 @@ impl Column {
     pub fn with_hint(mut self, hint: Option<Arc<str>>) -> Self {
         self.hint = hint;
         self
+    }
+
+    /// Keeps that the caller sent documents with this field and no value in it, so its type takes none.
+    #[must_use]
+    pub fn with_nullable(mut self, nullable: bool) -> Self {
+        self.nullable = nullable;
+        self
+    }
+
+    /// Other values for what the caller knows as this column: name, hint and whether it may be empty stay.
+    #[must_use]
+    pub fn with_values(&self, values: Values) -> Self {
+        Self { name: self.name.clone(), hint: self.hint.clone(), nullable: self.nullable, values }
+    }
+
+    /// Whether the caller sent this field without a value.
+    pub fn is_nullable(&self) -> bool {
+        self.nullable
     }
 
     /// The name.

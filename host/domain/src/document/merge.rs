@@ -64,8 +64,7 @@ fn aligned(lists: &[&DocumentList], limits: &Limits) -> Result<Option<DocumentLi
                 Some(known) => match filled_up(known, column, first.total())? {
                     Filled::Unchanged => {}
                     Filled::Changed(values) => {
-                        *known =
-                            Column::new(known.shared_name().clone(), values).with_hint(known.hint().cloned());
+                        *known = known.with_values(values);
                     }
                     Filled::Mixed => return Ok(None),
                 },
@@ -251,6 +250,9 @@ impl<'a> Union<'a> {
         for attribute in &self.attributes {
             if let Some(hint) = attribute.columns.iter().flatten().find_map(|column| column.hint()) {
                 self.builder.set_hint(attribute.name, hint);
+            }
+            if attribute.columns.iter().flatten().any(|column| column.is_nullable()) {
+                self.builder.declare(attribute.name)?;
             }
         }
         self.builder.finish()

@@ -65,6 +65,7 @@ pub struct Overlay {
 struct Edit {
     name: Arc<str>,
     hint: Option<Arc<str>>,
+    nullable: bool,
     draft: Draft,
 }
 
@@ -503,11 +504,11 @@ impl Overlay {
 
     fn push_edit(&mut self, name: &str, draft: Draft) {
         let base = self.base.column(name);
-        let (name, hint) = match base {
-            Some(column) => (column.shared_name().clone(), column.hint().cloned()),
-            None => (name.into(), None),
+        let (name, hint, nullable) = match base {
+            Some(column) => (column.shared_name().clone(), column.hint().cloned(), column.is_nullable()),
+            None => (name.into(), None, false),
         };
-        self.edits.push(Edit { name, hint, draft });
+        self.edits.push(Edit { name, hint, nullable, draft });
     }
 
     /// Opens a column for writes to rows `start..start+count` and charges for them: the bytes of the values, the
@@ -582,7 +583,7 @@ impl Edit {
     fn seal(&self) -> Result<Column, CommitError> {
         let too_large = || ArrangeError::TextTooLarge { column: self.name.to_string() };
         let values = self.draft.seal().map_err(|_| too_large())?;
-        Ok(Column::new(self.name.clone(), values).with_hint(self.hint.clone()))
+        Ok(Column::new(self.name.clone(), values).with_hint(self.hint.clone()).with_nullable(self.nullable))
     }
 }
 

@@ -230,3 +230,32 @@ fn empty_fields_cannot_fill_the_memory() {
     let list = builder.finish().unwrap();
     assert!(v2::encode(&list).unwrap().len() < 1 << 20);
 }
+
+#[test]
+fn only_fields_that_were_sent_empty_are_shown_empty() {
+    let check = |is_sent_empty: bool, expected: &[&str]| {
+        let mut builder = DocumentListBuilder::new(limits());
+        let row = builder.push_root().unwrap();
+        builder.set_text("id", row, "a").unwrap();
+        builder.set_json("tags", row, "{}").unwrap();
+        if is_sent_empty {
+            let row = builder.push_root().unwrap();
+            builder.set_text("id", row, "b").unwrap();
+            builder.declare("tags").unwrap();
+        }
+        // What came over the wire keeps it, through a guest that writes the column and adds a document.
+        let sent = v2::encode(&builder.finish().unwrap()).unwrap();
+        let mut overlay = Overlay::new(v2::decode(&sent, &limits()).unwrap(), &limits());
+        let added = overlay.append(1).unwrap();
+        overlay.set_json("tags", 0, vec![Some(r#"{"k":1}"#.to_owned())]).unwrap();
+        overlay.select((0..=added).collect()).unwrap();
+        let list = overlay.commit().unwrap();
+        let message = oracle::v2::DocListProto::decode(v2::encode(&list).unwrap()).unwrap();
+        let added = &message.docs[added as usize];
+        let mut fields: Vec<&str> = added.data.keys().map(String::as_str).collect();
+        fields.sort_unstable();
+        assert_eq!(fields, expected, "sent empty: {is_sent_empty}");
+    };
+    check(false, &["id"]);
+    check(true, &["id", "tags"]);
+}
