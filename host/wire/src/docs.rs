@@ -5,7 +5,7 @@
 //! limits, everything else by the message's own length.
 
 use bytes::Bytes;
-use lockgate_domain::document::Column;
+use lockgate_domain::document::{Column, Values};
 use lockgate_domain::{DocumentList, Limits, Problem};
 
 use crate::envelope::Dialect;
@@ -158,9 +158,11 @@ impl Presence {
         let rows = column.values().rows();
         let roots = (0..documents.len().min(rows)).any(|row| column.has_value(row));
         let nested = (documents.len()..rows).any(|row| column.has_value(row));
+        // An empty list of documents is a value.
+        let may =
+            column.is_nullable() || matches!(column.values(), Values::Link(links) if !links.is_single());
         // A field without any value was declared by the caller, who knows where.
-        let shown = |here: bool, elsewhere: bool| if here { column.is_nullable() } else { !elsewhere };
-        Self { roots: shown(roots, nested), nested: shown(nested, roots) }
+        Self { roots: may && (roots || !nested), nested: may && (nested || !roots) }
     }
 
     pub(crate) fn covers(self, row: u32, roots: u32) -> bool {

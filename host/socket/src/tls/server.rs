@@ -2,9 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -16,6 +17,11 @@ use crate::acceptor::SocketLimits;
 const HANDSHAKE_RECORD: u8 = 0x16;
 /// How HTTP/2 begins without TLS.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
+
+/// What is read of a peer that was refused, and for how long: a socket that is closed on unread bytes is reset, and the
+/// peer may never see why.
+const MOST_READ: u64 = 64 << 10;
+const LONGEST_READ: Duration = Duration::from_secs(1);
 
 /// What HTTP/1.1 is told, in the words of every error body.
 const HTTP1_ANSWER: &str = concat!(
@@ -56,6 +62,8 @@ async fn refuse(first: &[u8], mut socket: PatientSocket) {
     // Whether the peer takes it changes nothing.
     drop(socket.write_all(answer).await);
     drop(socket.shutdown().await);
+    let (mut rest, mut nowhere) = (socket.take(MOST_READ), tokio::io::sink());
+    drop(tokio::time::timeout(LONGEST_READ, tokio::io::copy(&mut rest, &mut nowhere)).await);
 }
 
 #[cfg(test)]
