@@ -83,10 +83,10 @@ impl Connection {
 
     /// Sends one request and waits for its answer. An executor's failure is in the answer.
     pub(crate) async fn call(&mut self, request: &Request) -> Result<Answer, Report> {
-        let timeout = self.timeout;
+        let (timeout, tls) = (self.timeout, self.target.tls);
         let calling = async {
             match &mut self.transport {
-                Transport::Grpc(client, marks) => call_grpc(client, request, timeout, marks).await,
+                Transport::Grpc(client, marks) => call_grpc(client, request, timeout, marks, tls).await,
                 Transport::Http(connection) => connection.call(request, timeout).await,
                 Transport::WebSocket(connection) => connection.call(request).await,
             }
@@ -170,6 +170,7 @@ async fn call_grpc(
     request: &Request,
     timeout: Option<Duration>,
     marks: &MetadataMap,
+    tls: bool,
 ) -> Result<Answer, Report> {
     let message = grpc::encode_request(request).map_err(|problem| refused(&problem))?;
     let mut message = tonic::Request::new(message);
@@ -177,20 +178,21 @@ async fn call_grpc(
     if let Some(timeout) = timeout {
         message.set_timeout(timeout);
     }
-    let reply = client.process_single_data(message).await.map_err(|status| explain(&status))?;
+    let reply = client.process_single_data(message).await.map_err(|status| explain(&status, tls))?;
     grpc::decode_reply(reply.into_inner(), &limits()).map_err(|problem| unreadable(&problem))
 }
 
 /// A gRPC status in the words of the gateway, whose whole problem travels in the metadata.
-fn explain(status: &tonic::Status) -> Report {
+fn explain(status: &tonic::Status, tls: bool) -> Report {
     let problem =
         status.metadata().get(ERROR).and_then(|json| serde_json::from_slice::<Value>(json.as_bytes()).ok());
     if let Some(report) = problem.as_ref().and_then(Report::from_json) {
         return report;
     }
     if let Some(error) = std::error::Error::source(status) {
-        // The gateway did not say so: the connection did.
-        return Report::new("the connection to the gateway broke off").because(innermost(error));
+        // The gateway did not say so: the connection did. What a TLS port answers to plain HTTP/2 is often lost with it.
+        let report = Report::new("the connection to the gateway broke off").because(innermost(error));
+        return if tls { report } else { report.hint("where this port speaks TLS, write grpcs://") };
     }
     match (status.message(), status.message().split_once("; hint: ")) {
         ("", _) => Report::new(format!("the gateway answered {:?}", status.code())),
