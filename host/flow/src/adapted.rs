@@ -41,22 +41,25 @@ pub(crate) fn adapt(client: Arc<dyn ExecutorClient>, stage: &StageSpec) -> Arc<d
     })
 }
 
-/// What `uses_requests` names that the executor does not have. An executor that lists nothing is a draft.
+/// What `uses_requests` names that the executor does not have.
 pub(crate) fn unknown_endpoints(manifest: &Manifest, stage: &StageSpec) -> Vec<String> {
-    if manifest.endpoints.is_empty() {
-        return Vec::new();
-    }
-    let is_known = |wanted: &EndpointName| manifest.endpoints.iter().any(|endpoint| endpoint.name == *wanted);
-    let known: Vec<&str> = manifest.endpoints.iter().take(8).map(|endpoint| endpoint.name.as_str()).collect();
-    let unknown = stage.requests.values().filter(|own| !is_known(own));
-    unknown
-        .map(|own| {
-            let name = &stage.name;
-            format!(
-                "`uses_requests` of executor `{name}` names `{own}`, its component has {}",
-                known.join(", ")
-            )
-        })
+    unknown_to(manifest, stage, "uses_requests", stage.requests.values())
+}
+
+/// What a key of a stage names that the executor does not have. An executor that lists nothing is a draft.
+pub(crate) fn unknown_to<'a>(
+    manifest: &Manifest,
+    stage: &StageSpec,
+    key: &str,
+    names: impl Iterator<Item = &'a EndpointName>,
+) -> Vec<String> {
+    let endpoints = &manifest.endpoints;
+    let is_known = |name: &EndpointName| endpoints.iter().any(|endpoint| endpoint.name == *name);
+    let known: Vec<&str> = endpoints.iter().take(8).map(|endpoint| endpoint.name.as_str()).collect();
+    let (executor, known) = (&stage.name, known.join(", "));
+    names
+        .filter(|name| !endpoints.is_empty() && !is_known(name))
+        .map(|name| format!("`{key}` of executor `{executor}` names `{name}`, its component has {known}"))
         .collect()
 }
 

@@ -20,6 +20,9 @@ use crate::circumstances::{Arrival, Circumstances, REQUEST_ID};
 use crate::door::Visit;
 use crate::routes::ServedFlow;
 
+/// Shortest time that an answer shows for the gateway: Jina's profiler divides by it in whole milliseconds.
+const SHORTEST_ROUTE: Duration = Duration::from_millis(1);
+
 /// What a served request gave; lends itself to an encoder.
 pub(crate) struct Answer {
     pub(crate) id: RequestId,
@@ -237,9 +240,6 @@ fn too_late() -> Problem {
     Problem::new(ErrorCode::DeadlineExceeded, "the caller's deadline was over before the request began")
         .with_hint("allow more time")
 }
-
-/// Shortest time that an answer shows for the gateway: Jina's profiler divides by it in whole milliseconds.
-const SHORTEST_ROUTE: Duration = Duration::from_millis(1);
 
 /// The gateway first, then the executors in the order of the plan. One that was passed by has no end.
 fn routes(arrival: Arrival, reply: &FlowReply) -> Vec<Route> {

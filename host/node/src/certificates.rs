@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use lockgate_socket::Certificate;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+
+use crate::tasks::Turns;
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -16,14 +17,8 @@ pub(crate) async fn follow(certificates: Vec<Certificate>, ended: CancellationTo
     if certificates.is_empty() {
         return;
     }
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = ended.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    let mut turns = Turns::new(INTERVAL, ended);
+    while turns.next().await {
         for certificate in &certificates {
             refresh(certificate.clone()).await;
         }

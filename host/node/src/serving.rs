@@ -12,13 +12,12 @@ use std::time::{Duration, Instant};
 use lockgate_domain::spec::Protocol;
 use lockgate_gateway::{Gateway, Port};
 use tokio::sync::oneshot;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::PoolExecutor;
 use crate::certificates;
 use crate::floating::FloatingTasks;
-use crate::tasks::{TaskKind, Tasks};
+use crate::tasks::{TaskKind, Tasks, Turns};
 
 /// How often idle instances are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -155,14 +154,8 @@ impl Drop for Serving {
 }
 
 async fn sweep(pools: PoolBook, ended: CancellationToken) {
-    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = ended.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    let mut turns = Turns::new(SWEEP_INTERVAL, ended);
+    while turns.next().await {
         let now = Instant::now();
         for executor in alive(&pools) {
             executor.pool().sweep(now);

@@ -4,8 +4,10 @@
 //! floats beside a request is, because nobody waits for it.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -102,6 +104,30 @@ impl Tasks {
     pub(crate) async fn ended(&self) {
         self.tracker.close();
         self.tracker.wait().await;
+    }
+}
+
+/// When a task that does the same again and again has its turn: now, and after each interval until the end.
+pub(crate) struct Turns {
+    ticks: Interval,
+    ended: CancellationToken,
+}
+
+impl Turns {
+    /// Work that takes longer than the interval delays the next turn.
+    pub(crate) fn new(interval: Duration, ended: CancellationToken) -> Self {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, ended }
+    }
+
+    /// Waits for the next turn; false when there is none.
+    pub(crate) async fn next(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.ended.cancelled() => false,
+            _ = self.ticks.tick() => true,
+        }
     }
 }
 

@@ -47,47 +47,34 @@ pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 impl HostOptions {
     /// A flow given as text. `{hostile}` and the like in it were already replaced by paths of components.
     pub fn flow_text(binary: impl Into<PathBuf>, text: &str) -> Self {
-        let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        let flow = folder.path().join("flow.yml");
+        let options = Self::command(binary, &["up"]);
+        let flow = options.folder.path().join("flow.yml");
         if let Err(error) = std::fs::write(&flow, text) {
             panic!("cannot write {}: {error}", flow.display());
         }
-        Self {
-            binary: binary.into(),
-            command: vec!["up".into(), flow.into()],
-            words: Vec::new(),
-            environment: Vec::new(),
-            has_own_ports: false,
-            folder,
-        }
-    }
-
-    /// Another command than `up`, with its words.
-    pub fn command(binary: impl Into<PathBuf>, words: &[&str]) -> Self {
-        let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        let command = words.iter().map(OsString::from).collect();
-        Self {
-            binary: binary.into(),
-            command,
-            words: Vec::new(),
-            environment: Vec::new(),
-            has_own_ports: false,
-            folder,
-        }
+        options.with(flow)
     }
 
     /// A flow given as a file.
     pub fn flow_file(binary: impl Into<PathBuf>, flow: impl Into<PathBuf>) -> Self {
-        let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        let command = vec!["up".into(), flow.into().into()];
+        Self::command(binary, &["up"]).with(flow.into())
+    }
+
+    /// Any command that serves, with its words.
+    pub fn command(binary: impl Into<PathBuf>, words: &[&str]) -> Self {
         Self {
             binary: binary.into(),
-            command,
+            command: words.iter().map(OsString::from).collect(),
             words: Vec::new(),
             environment: Vec::new(),
             has_own_ports: false,
-            folder,
+            folder: TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}")),
         }
+    }
+
+    fn with(mut self, file: PathBuf) -> Self {
+        self.command.push(file.into());
+        self
     }
 
     /// A further word of the command line.

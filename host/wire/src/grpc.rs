@@ -101,16 +101,21 @@ pub fn encode_reply(reply: &Reply<'_>) -> proto::DataRequestProto {
     };
     let failure = reply.failure.or(refused.as_ref());
     proto::DataRequestProto {
-        header: Some(proto::HeaderProto {
-            request_id: reply.request_id.to_owned(),
-            status: Some(failure.map(status_proto).unwrap_or_default()),
-            exec_endpoint: Some(reply.endpoint.to_owned()),
-            target_executor: Some(String::new()),
-            timeout: None,
-        }),
+        header: Some(encode_header(reply, failure)),
         parameters: Some(parameters::to_struct(reply.parameters)),
         routes: reply.routes.iter().map(encode_route).collect(),
         data: content,
+    }
+}
+
+/// What every message of a reply says first.
+fn encode_header(reply: &Reply<'_>, failure: Option<&Problem>) -> proto::HeaderProto {
+    proto::HeaderProto {
+        request_id: reply.request_id.to_owned(),
+        status: Some(failure.map(status_proto).unwrap_or_default()),
+        exec_endpoint: Some(reply.endpoint.to_owned()),
+        target_executor: Some(String::new()),
+        timeout: None,
     }
 }
 

@@ -34,6 +34,7 @@ use tokio::sync::{Notify, oneshot};
 
 use self::course::Course;
 use self::queue::{Arrival, Closed, Key, Queues, Ticket};
+use crate::adapted::unknown_to;
 use crate::client::{ExecutorCall, ExecutorClient, ExecutorReply};
 use crate::stage::now;
 
@@ -118,22 +119,10 @@ impl Batcher {
         })
     }
 
-    /// What `uses_dynamic_batching` names that the executor does not have. An executor that lists nothing is a draft.
+    /// What `uses_dynamic_batching` names that neither the flow nor the executor has.
     pub(crate) fn unknown_endpoints(manifest: &Manifest, spec: &StageSpec) -> Vec<String> {
-        let endpoints = &manifest.endpoints;
-        let is_known = |name: &EndpointName| {
-            spec.requests.contains_key(name) || endpoints.iter().any(|endpoint| endpoint.name == *name)
-        };
-        let known: Vec<&str> = endpoints.iter().take(8).map(|endpoint| endpoint.name.as_str()).collect();
-        let unknown = spec.batching.keys().filter(|name| !endpoints.is_empty() && !is_known(name));
-        unknown
-            .map(|name| {
-                let (stage, known) = (&spec.name, known.join(", "));
-                format!(
-                    "`uses_dynamic_batching` of executor `{stage}` names `{name}`, its component has {known}"
-                )
-            })
-            .collect()
+        let names = spec.batching.keys().filter(|name| !spec.requests.contains_key(name));
+        unknown_to(manifest, spec, "uses_dynamic_batching", names)
     }
 
     /// The stage.

@@ -16,7 +16,6 @@ use lockgate_registry::oci::OciPuller;
 use lockgate_socket::{Certificate, Listener};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::door::HostDoor;
@@ -29,7 +28,7 @@ use super::validator::RuntimeValidator;
 use super::{numbers, reexamine};
 use crate::certificates;
 use crate::serving::Ended;
-use crate::tasks::{TaskKind, Tasks};
+use crate::tasks::{TaskKind, Tasks, Turns};
 
 /// How often idle instances and idle code are looked at, and key-value writes are put on the disk.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -170,14 +169,8 @@ impl Host {
     ) {
         let (ended, work) = (self.ended.clone(), Arc::new(work));
         self.tasks.spawn(kind, async move {
-            let mut ticks = tokio::time::interval(interval);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                tokio::select! {
-                    biased;
-                    () = ended.cancelled() => return,
-                    _ = ticks.tick() => {}
-                }
+            let mut turns = Turns::new(interval, ended);
+            while turns.next().await {
                 let work = work.clone();
                 if let Err(problem) = blocking(move || work()).await {
                     tracing::error!(task = ?kind, %problem, "a task of the host failed and is tried again");

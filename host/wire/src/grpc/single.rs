@@ -5,7 +5,7 @@
 
 use lockgate_domain::{Limits, Problem};
 
-use super::{decode_header, status_proto};
+use super::{decode_header, encode_header};
 use crate::docs;
 use crate::envelope::{Reply, Request};
 use crate::proto;
@@ -30,13 +30,7 @@ pub fn encode_singles(reply: &Reply<'_>) -> Vec<proto::SingleDocumentRequestProt
         Err(problem) => (Vec::new(), Some(problem)),
     };
     let message = |document, failure: Option<&Problem>| proto::SingleDocumentRequestProto {
-        header: Some(proto::HeaderProto {
-            request_id: reply.request_id.to_owned(),
-            status: Some(failure.map(status_proto).unwrap_or_default()),
-            exec_endpoint: Some(reply.endpoint.to_owned()),
-            target_executor: Some(String::new()),
-            timeout: None,
-        }),
+        header: Some(encode_header(reply, failure)),
         document,
         ..proto::SingleDocumentRequestProto::default()
     };
