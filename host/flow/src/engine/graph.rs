@@ -13,7 +13,7 @@ use super::floating::Floating;
 use super::{
     FlowReply, FlowRequest, Outcome, Passage, StageRoute, emit_for, emitters, is_over, route, too_late,
 };
-use crate::client::{ExecutorCall, StageInput};
+use crate::client::{EmitSender, ExecutorCall, StageInput};
 use crate::filter;
 use crate::join::join;
 use crate::plan::{ExecutionPlan, Source, StagePlan};
@@ -69,7 +69,7 @@ pub(super) struct Turn<'a> {
     endpoint: Option<EndpointName>,
     input: Input,
     request: &'a FlowRequest,
-    emits: bool,
+    emit: Option<EmitSender>,
 }
 
 enum Input {
@@ -80,7 +80,7 @@ enum Input {
 
 impl Turn<'_> {
     pub(super) async fn take(self) -> Finished {
-        let Self { place, stage, endpoint, input, request, emits } = self;
+        let Self { place, stage, endpoint, input, request, emit } = self;
         let fail = |sent, problem| Finished { place, sent, result: Err(problem) };
         let (documents, inputs) = match input {
             Input::Joined(documents, inputs) => (documents, inputs),
@@ -99,7 +99,7 @@ impl Turn<'_> {
             parameters: request.parameters.scoped(&stage.name),
             inputs,
             context: request.context.clone(),
-            emit: emits.then(|| request.emit.clone()).flatten(),
+            emit,
         };
         let result = stage::call(stage, call).await.map(|reply| Done {
             documents: reply.documents,
@@ -237,10 +237,14 @@ impl<'a> Walk<'a> {
             turn => turn,
         };
         if endpoint.is_some() && is_over(self.request, clock) {
-            return Some(Begun::Failed { documents: self.first_part(stage), problem: too_late(stage) });
+            let documents = match input {
+                Input::Joined(documents, _) => documents,
+                Input::Parts(parts) => first(parts),
+            };
+            return Some(Begun::Failed { documents, problem: too_late(stage) });
         }
-        let emits = emit_for(place, &self.emitters, self.request).is_some();
-        Some(Begun::Turn(Turn { place, stage, endpoint, input, request: self.request, emits }))
+        let emit = emit_for(place, &self.emitters, self.request);
+        Some(Begun::Turn(Turn { place, stage, endpoint, input, request: self.request, emit }))
     }
 
     /// Takes what a stage gave.

@@ -335,6 +335,26 @@ async fn nothing_is_called_after_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_join_that_comes_too_late_gives_back_what_it_would_have_been_sent() {
+    let second = Duration::from_secs(1);
+    let late = |name| {
+        let step = Step::After(second, Box::new(Step::answer(move |_| list(&[(name, "")]))));
+        ScriptedExecutor::new(&["/default"], vec![step])
+    };
+    let stages: Vec<(&str, &[&str], ScriptedExecutor)> = vec![
+        ("left", &[], late("left")),
+        ("right", &["gateway"], late("right")),
+        ("join", &["left", "right"], pass()),
+    ];
+    let bench = Bench::new(stages);
+    let mut request = request("/x", list(&[("1", "")]));
+    request.context.deadline = Some(now() + second);
+    let reply = bench.run(request).await;
+    assert_eq!(story(&reply), "left ran, join failed with deadline_exceeded, right ran");
+    assert_eq!(rows(&reply.documents), [("left", ""), ("right", "")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_safe_failures_are_retried() {
     let check = async |code: ErrorCode, retries: u32, expected_calls: usize, succeeds: bool| {
         let fail = Step::Fail(Problem::new(code, "no"));
