@@ -36,7 +36,7 @@ pub(crate) fn cases() -> Vec<(&'static str, Value, Expected)> {
         ("/panic", json!({}), Problem("guest_trap", None, "the hostile guest panics on purpose")),
         ("/exit", json!({}), Problem("guest_trap", None, "exit(0)")),
         ("/wild-pointer", json!({}), Problem("guest_trap", None, "out of bounds")),
-        ("/wait-forever", json!({}), Refusal(504, "deadline_exceeded", ("wall_time_ms", 4000))),
+        ("/wait-forever", json!({}), Refusal(504, "deadline_exceeded", ("wall_time_ms", 12_000))),
         ("/host-calls", json!({}), fuel()),
         ("/memory-bomb", json!({}), memory()),
         ("/memory-creep", json!({}), memory()),

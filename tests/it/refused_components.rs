@@ -9,7 +9,7 @@ use crate::support::{BINARY, flow, serve};
 
 /// Ceilings of `describe` and `init`.
 const LIMITS: &str =
-    "{ fuel: 200000000, wall_time_ms: 4000, memory_bytes: 67108864, host_call_bytes: 1048576 }";
+    "{ fuel: 200000000, wall_time_ms: 12000, memory_bytes: 67108864, host_call_bytes: 1048576 }";
 
 async fn refusal(component: PathBuf, init: &str) -> String {
     let text = flow(&format!(

@@ -11,7 +11,7 @@ use crate::support::assert_texts;
 /// The ceilings of `support::SMALL_LIMITS`, which the expected endings name.
 fn small_limits() -> Value {
     json!({
-        "fuel": 300_000_000, "wall_time_ms": 4000, "memory_bytes": 64 << 20, "host_call_bytes": 1 << 20,
+        "fuel": 300_000_000, "wall_time_ms": 12000, "memory_bytes": 64 << 20, "host_call_bytes": 1 << 20,
         "written_bytes": 8 << 20, "documents": 20_000, "columns": 64, "log_lines": 20, "log_line_bytes": 512,
     })
 }

@@ -173,7 +173,12 @@ fn check_copies(
 }
 
 /// Values in the new order. `stays` is the number of leading rows that keep their place.
-fn gather(name: &str, values: &Values, order: &[u32], stays: usize) -> Result<Values, ArrangeError> {
+pub(super) fn gather(
+    name: &str,
+    values: &Values,
+    order: &[u32],
+    stays: usize,
+) -> Result<Values, ArrangeError> {
     let rows = values.rows();
     let moved = order.get(stays..).unwrap_or(&[]);
     if rows as usize <= stays && moved.iter().all(|&old| old >= rows) {

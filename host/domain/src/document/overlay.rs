@@ -7,6 +7,7 @@
 
 mod cells;
 mod draft;
+mod snapshot;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use super::{DocumentList, names};
 use crate::ids::fresh_hex_id;
 use crate::limits::Limits;
 use draft::Draft;
+use snapshot::Reach;
 
 /// What the contract answers when a read or write is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -365,9 +367,16 @@ impl Overlay {
         Ok(())
     }
 
-    /// These rows as they are now, as a list of their own: what a streaming endpoint emits.
+    /// These rows as they are now, as a list of their own: what a streaming endpoint emits. Costs as much as the rows
+    /// and what they link, whatever else the call has written.
     pub fn snapshot(&self, rows: &[u32]) -> Result<DocumentList, CommitError> {
-        arrange(rows, self.total, self.merged()?, &self.limits, self.written_with_names()?)
+        let written = self.written_with_names()?;
+        if rows.len() >= self.total as usize {
+            return arrange(rows, self.total, self.merged()?, &self.limits, written);
+        }
+        let reach = Reach::from(self, rows)?;
+        let columns = self.each_column(|column| reach.column(column), |edit| reach.edit(edit))?;
+        arrange(&reach.places(rows), reach.len(), columns, &self.limits, written)
     }
 
     /// The list after the call. Untouched columns are shared with the request's list.
@@ -560,15 +569,20 @@ impl Overlay {
 
     /// Columns of the base with the edits in their place.
     fn merged(&self) -> Result<Vec<Column>, CommitError> {
+        self.each_column(|column| Ok(column.clone()), Edit::seal)
+    }
+
+    fn each_column(
+        &self,
+        base: impl Fn(&Column) -> Result<Column, CommitError>,
+        edited: impl Fn(&Edit) -> Result<Column, CommitError>,
+    ) -> Result<Vec<Column>, CommitError> {
         let mut columns = Vec::with_capacity(self.base.columns().len() + self.edits.len());
         for column in self.base.columns() {
-            match self.edit(column.name()) {
-                Some(edit) => columns.push(edit.seal()?),
-                None => columns.push(column.clone()),
-            }
+            columns.push(self.edit(column.name()).map_or_else(|| base(column), &edited)?);
         }
         for edit in self.edits.iter().filter(|edit| self.base.column(&edit.name).is_none()) {
-            columns.push(edit.seal()?);
+            columns.push(edited(edit)?);
         }
         Ok(columns)
     }
@@ -581,9 +595,15 @@ impl Edit {
     }
 
     fn seal(&self) -> Result<Column, CommitError> {
-        let too_large = || ArrangeError::TextTooLarge { column: self.name.to_string() };
-        let values = self.draft.seal().map_err(|_| too_large())?;
-        Ok(Column::new(self.name.clone(), values).with_hint(self.hint.clone()).with_nullable(self.nullable))
+        Ok(self.column(self.draft.seal().map_err(|_| self.too_large())?))
+    }
+
+    fn column(&self, values: Values) -> Column {
+        Column::new(self.name.clone(), values).with_hint(self.hint.clone()).with_nullable(self.nullable)
+    }
+
+    fn too_large(&self) -> CommitError {
+        ArrangeError::TextTooLarge { column: self.name.to_string() }
     }
 }
 

@@ -196,6 +196,64 @@ fn a_snapshot_leaves_the_call_going_on() {
     assert_eq!(texts(&overlay.commit().unwrap()), [Some("a"), Some("BB")]);
 }
 
+/// A snapshot looks at some rows only; it must be what a call that ended now with these rows selected would answer.
+#[test]
+fn a_snapshot_is_what_a_commit_of_its_rows_would_be() {
+    let written = || {
+        let mut builder = DocumentListBuilder::new(Limits::default());
+        let (a, b) = (builder.push_root().unwrap(), builder.push_root().unwrap());
+        let nested = builder.push_nested().unwrap();
+        for (row, text) in [(a, "a"), (b, "b"), (nested, "n")] {
+            builder.set_text("id", row, text).unwrap();
+            builder.set_text("text", row, text).unwrap();
+        }
+        builder.set_links("matches", b, vec![nested], false).unwrap();
+        builder.set_links("child", a, vec![nested], true).unwrap();
+        let mut overlay = Overlay::new(builder.finish().unwrap(), &Limits::default());
+        let first = overlay.append(3).unwrap();
+        overlay.set_text("id", first, ["p", "q", "r"].map(|id| Some(id.to_owned())).to_vec()).unwrap();
+        overlay.set_text("text", 1, vec![Some("B".into()), None]).unwrap();
+        overlay.set_json("tags", first, vec![Some("{}".into()), None, Some("[1]".into())]).unwrap();
+        overlay.set_number("weight", first + 1, vec![Some(0.5)]).unwrap();
+        overlay.set_tensor("embedding", 0, vec![Some(Tensor::from_f32(&[1.0])), None]).unwrap();
+        overlay.set_link("chunks", a, vec![vec![first, first + 1], vec![first]]).unwrap();
+        overlay.set_link("chunks", first, vec![vec![first + 2, 2]]).unwrap();
+        overlay
+    };
+    let check = |rows: &[u32]| {
+        let overlay = written();
+        let snapshot = overlay.snapshot(rows).unwrap();
+        let mut overlay = overlay;
+        overlay.select(rows.to_vec()).unwrap();
+        let committed = overlay.commit().unwrap();
+        assert_eq!(snapshot, committed, "{rows:?}");
+        assert_eq!((snapshot.len(), snapshot.total()), (committed.len(), committed.total()), "{rows:?}");
+        assert_eq!(snapshot.columns().len(), committed.columns().len(), "{rows:?}");
+        let single = |list: &DocumentList| {
+            let links = list.columns().iter().filter_map(|column| match column.values() {
+                Values::Link(links) => Some((column.name().to_owned(), links.is_single())),
+                _ => None,
+            });
+            links.collect::<Vec<_>>()
+        };
+        assert_eq!(single(&snapshot), single(&committed), "{rows:?}");
+    };
+    check(&[]);
+    for row in 0..7 {
+        check(&[row]);
+    }
+    check(&[0, 1]);
+    check(&[5, 3, 0]);
+    check(&[1, 1]);
+    check(&[0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(written().snapshot(&[7]), Err(ArrangeError::NoSuchRow { row: 7 }));
+
+    let mut cycle = overlay(&["a"]);
+    cycle.append(2).unwrap();
+    cycle.set_link("chunks", 0, vec![vec![1], vec![0]]).unwrap();
+    assert_eq!(cycle.snapshot(&[0]), Err(ArrangeError::TooDeep { limit: Limits::NESTING }));
+}
+
 #[test]
 fn stacked_tensors_can_be_opened_row_by_row() {
     let mut overlay = overlay(&["a", "b"]);
