@@ -59,7 +59,7 @@ async fn help_and_version() {
     }
     let version = run(folder.path(), &["version"]).await;
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
-    assert!(version.contains("lockgate:executor@0.1.1"), "{version}");
+    assert!(version.contains("lockgate:executor@0.1.2"), "{version}");
     let completions = run(folder.path(), &["completions", "bash"]).await;
     assert!(completions.contains("_lockgate"), "{completions}");
 }

@@ -8,6 +8,7 @@
 mod cases;
 mod compare;
 mod driver;
+mod outside;
 mod suite;
 mod words;
 

@@ -145,9 +145,16 @@ async fn good_requests_come_out_the_same_too() {
         let capsule = Capsule::read(&capsule).unwrap();
         let verdict = node.replay(&capsule, bytes.clone(), &Map::new()).await.unwrap();
         assert!(verdict.is_same, "{endpoint}: {verdict:?}");
+        let gives = endpoint == "/everything";
+        assert_eq!(
+            verdict.recorded.outcome.contains(", and beside them {"),
+            gives,
+            "{endpoint}: {verdict:?}"
+        );
         assert_eq!(verdict.recorded, verdict.replayed, "{endpoint}");
         assert!(verdict.recorded.call_fuel.unwrap() > 1000, "{endpoint}: {verdict:?}");
     }
+    assert!(answers[0].results.is_some() && answers[0].results != answers[1].results);
     assert_ne!(answers[0].documents, answers[1].documents, "what differs from run to run is in there");
 }
 

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod limits;
 pub mod manifest;
 pub mod request;
+pub mod results;
 pub mod spec;
 pub mod tenancy;
 pub mod timestamp;
@@ -34,6 +35,7 @@ pub use crate::ids::{
 pub use crate::limits::Limits;
 pub use crate::manifest::Manifest;
 pub use crate::request::{Parameters, RequestContext};
+pub use crate::results::{NamedResults, Results, ResultsError};
 pub use crate::spec::{FlowSpec, StageSpec};
 pub use crate::tenancy::{Principal, Quota, Scope, Tenant};
 pub use crate::timestamp::Timestamp;

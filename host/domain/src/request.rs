@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::explain::Explanations;
 use crate::fuel::FuelBudget;
 use crate::ids::{ExecutorName, RequestId, TenantName};
+use crate::results::NamedResults;
 
 /// Circumstances of one request, fixed at the door. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -89,6 +90,23 @@ impl Parameters {
         self.map().get(name)
     }
 
+    /// The same with what executors gave, beside what the caller has put there itself. They are the same object if
+    /// nobody gave anything.
+    #[must_use]
+    pub fn with_results(self, results: NamedResults) -> Self {
+        if results.is_empty() {
+            return self;
+        }
+        let mut map = self.map().clone();
+        match map.get_mut(Self::RESULTS) {
+            Some(Value::Object(known)) => known.extend(results.into_map()),
+            _ => {
+                map.insert(Self::RESULTS.to_owned(), Value::Object(results.into_map()));
+            }
+        }
+        Self::new(map)
+    }
+
     /// What one executor sees, by Jina's rules: `k` for everybody, `<executor>__k` as `k` for that executor, and the
     /// object at key `<executor>` merged in. The more specific wins.
     #[must_use]
@@ -126,11 +144,33 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn parameters(given: Value) -> Parameters {
+        let Value::Object(map) = given else { panic!("an object") };
+        Parameters::new(map)
+    }
+
+    #[test]
+    fn results_stand_beside_the_parameters() {
+        let check = |given: Value, results: Value, expected: Value| {
+            let results = NamedResults::check(&results, 1 << 20).unwrap();
+            assert_eq!(parameters(given).with_results(results), parameters(expected));
+        };
+        let results = || json!({"a/rep-0": {"n": 1}});
+        check(json!({}), json!({}), json!({}));
+        check(json!({"k": 1}), results(), json!({"k": 1, "__results__": results()}));
+        check(json!({"__results__": {}}), results(), json!({"__results__": results()}));
+        check(json!({"__results__": 7}), results(), json!({"__results__": results()}));
+        let both = json!({"x": 1, "a/rep-0": {"n": 1}});
+        check(json!({"__results__": {"x": 1, "a/rep-0": 2}}), results(), json!({"__results__": both}));
+        let shared = parameters(json!({"k": 1}));
+        let same = shared.clone().with_results(NamedResults::default());
+        assert!(std::ptr::eq(shared.map(), same.map()));
+    }
+
     #[test]
     fn parameters_are_scoped_by_executor() {
         let check = |given: Value, expected: Value| {
-            let Value::Object(map) = given else { panic!("an object") };
-            let scoped = Parameters::new(map).scoped(&"enc".parse().unwrap());
+            let scoped = parameters(given).scoped(&"enc".parse().unwrap());
             assert_eq!(Value::Object(scoped.map().clone()), expected);
         };
         check(json!({}), json!({}));

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use lockgate_domain::{
-    DocumentList, EndpointName, ExecutorName, Manifest, Parameters, Problem, RequestContext,
+    DocumentList, EndpointName, ExecutorName, Manifest, NamedResults, Parameters, Problem, RequestContext,
+    Results,
 };
 use tokio::sync::mpsc;
 
@@ -46,8 +47,68 @@ pub struct StageInput {
 pub struct ExecutorReply {
     /// The documents after the call.
     pub documents: DocumentList,
+    /// What it gave beside them.
+    pub results: GivenResults,
     /// Fuel burned.
     pub fuel: u64,
+}
+
+/// What a call gave beside documents.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum GivenResults {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What one executor gave; whoever called it knows its name.
+    Own(Box<Results>),
+    /// What those gave of whom it is made.
+    Named(NamedResults),
+}
+
+impl GivenResults {
+    /// The same by name; what has none yet gets this one.
+    #[must_use]
+    pub fn named(self, name: impl FnOnce() -> String) -> NamedResults {
+        match self {
+            Self::Nothing => NamedResults::default(),
+            Self::Own(results) => {
+                let mut named = NamedResults::default();
+                named.insert(name(), *results);
+                named
+            }
+            Self::Named(results) => results,
+        }
+    }
+
+    /// Whether there is anything.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Own(_) => false,
+            Self::Named(results) => results.is_empty(),
+        }
+    }
+
+    /// About the bytes that it holds.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Own(results) => results.bytes(),
+            Self::Named(results) => results.bytes(),
+        }
+    }
+}
+
+impl From<Option<Box<Results>>> for GivenResults {
+    fn from(results: Option<Box<Results>>) -> Self {
+        results.map_or(Self::Nothing, Self::Own)
+    }
+}
+
+impl From<NamedResults> for GivenResults {
+    fn from(results: NamedResults) -> Self {
+        if results.is_empty() { Self::Nothing } else { Self::Named(results) }
+    }
 }
 
 /// Something that can be called as an executor.

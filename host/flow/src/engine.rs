@@ -9,13 +9,14 @@
 mod chain;
 mod floating;
 mod graph;
+mod results;
 #[cfg(test)]
 mod tests;
 
 use std::time::Instant;
 
 use lockgate_domain::{
-    DocumentList, EndpointName, ErrorCode, ExecutorName, Parameters, Problem, RequestContext,
+    DocumentList, EndpointName, ErrorCode, ExecutorName, NamedResults, Parameters, Problem, RequestContext,
 };
 
 use crate::client::EmitSender;
@@ -46,6 +47,8 @@ pub struct FlowRequest {
 pub struct FlowReply {
     /// The answer's documents; after a failure those that the failing executor was sent.
     pub documents: DocumentList,
+    /// What executors that answered gave beside documents, those before a failure as well.
+    pub results: NamedResults,
     /// One entry per stage, along the graph: from each stage that takes the request down to the answer.
     pub routes: Vec<StageRoute>,
     /// Why it failed; names the executor.
@@ -159,6 +162,7 @@ impl FlowReply {
         let stages = plan.story().iter().filter_map(|place| plan.stages().get(*place));
         Self {
             documents,
+            results: NamedResults::default(),
             routes: stages.map(StageRoute::not_reached).collect(),
             failure: Some(problem),
             fuel: 0,

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use futures_util::future::{BoxFuture, ready};
 use lockgate_domain::{EndpointName, Manifest, Problem};
 
-use crate::client::{ExecutorCall, ExecutorClient, ExecutorReply};
+use crate::client::{ExecutorCall, ExecutorClient, ExecutorReply, GivenResults};
 
 /// Gives back the documents of each call.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,7 @@ impl ExecutorClient for PassingExecutor {
     }
 
     fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {
-        Box::pin(ready(Ok(ExecutorReply { documents: call.documents, fuel: 0 })))
+        let results = GivenResults::Nothing;
+        Box::pin(ready(Ok(ExecutorReply { documents: call.documents, results, fuel: 0 })))
     }
 }

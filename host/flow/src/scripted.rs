@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lockgate_domain::manifest::EndpointManifest;
-use lockgate_domain::{DocumentList, EndpointName, Manifest, Problem};
+use lockgate_domain::{DocumentList, EndpointName, Manifest, Problem, Results};
 
-use crate::client::{ExecutorCall, ExecutorClient, ExecutorReply};
+use crate::client::{ExecutorCall, ExecutorClient, ExecutorReply, GivenResults};
 
 /// What one call does.
 #[derive(Clone)]
@@ -57,6 +57,7 @@ pub struct ScriptedExecutor {
     /// One step per call; the last one is repeated.
     steps: Vec<Step>,
     fuel: u64,
+    results: GivenResults,
     calls: Mutex<Vec<ExecutorCall>>,
     dropped: AtomicU32,
 }
@@ -81,6 +82,7 @@ impl ScriptedExecutor {
             }),
             steps,
             fuel: 0,
+            results: GivenResults::Nothing,
             calls: Mutex::default(),
             dropped: AtomicU32::new(0),
         }
@@ -90,6 +92,13 @@ impl ScriptedExecutor {
     #[must_use]
     pub fn with_fuel(mut self, fuel: u64) -> Self {
         self.fuel = fuel;
+        self
+    }
+
+    /// Gives this JSON object beside the documents of each answer.
+    #[must_use]
+    pub fn giving(mut self, json: &str) -> Self {
+        self.results = Results::parse(json, u64::MAX).ok().map(Box::new).into();
         self
     }
 
@@ -110,7 +119,8 @@ impl ScriptedExecutor {
                 Step::Answer(make) => {
                     unanswered.0 = None;
                     let fuel = call.context.fuel.take(self.fuel);
-                    return Ok(ExecutorReply { documents: make(&call), fuel });
+                    let results = self.results.clone();
+                    return Ok(ExecutorReply { documents: make(&call), results, fuel });
                 }
                 Step::Fail(problem) => {
                     unanswered.0 = None;

@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::{BoxFuture, try_join_all};
 use lockgate_domain::spec::{Polling, PollingSpec};
 use lockgate_domain::{
-    DocumentList, EndpointName, ErrorCode, ExecutorName, Limits, Manifest, Problem, StageSpec,
+    DocumentList, EndpointName, ErrorCode, ExecutorName, Limits, Manifest, NamedResults, Problem, StageSpec,
 };
 
 use crate::adapted;
-use crate::client::{ExecutorCall, ExecutorClient, ExecutorReply};
+use crate::client::{ExecutorCall, ExecutorClient, ExecutorReply, GivenResults};
 use crate::join::join;
 use crate::stage::retrying;
 
@@ -78,7 +78,7 @@ impl ShardedExecutor {
     /// Calls one part, or passes it by where it has no such endpoint.
     async fn part(&self, part: &dyn ExecutorClient, call: ExecutorCall) -> Result<ExecutorReply, Problem> {
         let Some(endpoint) = part.resolve(&call.endpoint) else {
-            return Ok(ExecutorReply { documents: call.documents, fuel: 0 });
+            return Ok(ExecutorReply { documents: call.documents, results: GivenResults::Nothing, fuel: 0 });
         };
         let call = ExecutorCall { endpoint, ..call };
         retrying(&self.name, self.retries, call, |call| part.call(call)).await
@@ -94,10 +94,11 @@ impl ShardedExecutor {
     }
 
     async fn run(&self, mut call: ExecutorCall) -> Result<ExecutorReply, Problem> {
-        let mut fuel = 0u64;
+        let (mut fuel, mut results) = (0u64, NamedResults::default());
         if let Some(before) = &self.parts.before {
             let reply = self.part(&**before, ExecutorCall { emit: None, ..call.clone() }).await?;
             fuel = fuel.saturating_add(reply.fuel);
+            results.extend(reply.results.named(|| format!("{}/uses_before-0", self.name)));
             call.inputs = crate::join::single(&self.name, &reply.documents);
             call.documents = reply.documents;
         }
@@ -107,8 +108,12 @@ impl ShardedExecutor {
         let shards = polled.iter().filter_map(|shard| self.parts.shards.get(*shard));
         let calls =
             shards.map(|shard| self.part(&**shard, ExecutorCall { emit: emit.clone(), ..call.clone() }));
-        let replies = try_join_all(calls).await?;
+        let mut replies = try_join_all(calls).await?;
         fuel = replies.iter().fold(fuel, |fuel, reply| fuel.saturating_add(reply.fuel));
+        for (shard, reply) in polled.iter().zip(&mut replies) {
+            let given = std::mem::take(&mut reply.results);
+            results.extend(given.named(|| format!("{}/shard-{shard}/rep-0", self.name)));
+        }
         let lists: Vec<(&ExecutorName, &DocumentList)> = polled
             .iter()
             .filter_map(|shard| self.names.get(*shard))
@@ -116,11 +121,13 @@ impl ShardedExecutor {
             .collect();
         let Some(after) = after else {
             let (documents, _) = join(&lists, self.reduce, &self.limits)?;
-            return Ok(ExecutorReply { documents, fuel });
+            return Ok(ExecutorReply { documents, results: results.into(), fuel });
         };
         let (documents, inputs) = join(&lists, false, &self.limits)?;
         let reply = self.part(&**after, ExecutorCall { documents, inputs, ..call }).await?;
-        Ok(ExecutorReply { documents: reply.documents, fuel: fuel.saturating_add(reply.fuel) })
+        results.extend(reply.results.named(|| format!("{}/uses_after-0", self.name)));
+        let fuel = fuel.saturating_add(reply.fuel);
+        Ok(ExecutorReply { documents: reply.documents, results: results.into(), fuel })
     }
 }
 

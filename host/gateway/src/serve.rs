@@ -186,7 +186,7 @@ impl Prepared {
             routes: routes(arrival, &reply),
             id,
             endpoint: Some(endpoint),
-            parameters: explained(parameters, explanations),
+            parameters: explained(parameters.with_results(reply.results), explanations),
             failure: reply.failure,
             documents: reply.documents,
             dialect,
@@ -195,7 +195,7 @@ impl Prepared {
     }
 }
 
-/// The request's parameters, as answers carry them, and what the host did with the request if the caller asked. Clients
+/// Parameters as answers carry them, and what the host did with the request if the caller asked. Clients
 /// of every protocol read parameters, and Jina's take any key in them.
 fn explained(parameters: Parameters, explanations: Option<Explanations>) -> Parameters {
     let Some(explanations) = explanations else { return parameters };

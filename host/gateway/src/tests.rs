@@ -6,6 +6,7 @@ mod grpc;
 mod hostile;
 mod http;
 mod ports;
+mod results;
 mod streams;
 mod tenants;
 mod websocket;
@@ -19,9 +20,9 @@ use futures_util::future::BoxFuture;
 use lockgate_domain::document::DocumentListBuilder;
 use lockgate_domain::spec::{GatewaySpec, Protocol, StageSpec};
 use lockgate_domain::{
-    DocumentList, EndpointName, ErrorCode, FlowSpec, Limits, Manifest, Parameters, Problem,
+    DocumentList, EndpointName, ErrorCode, FlowSpec, Limits, Manifest, Parameters, Problem, Results,
 };
-use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply};
+use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply, GivenResults};
 use lockgate_flow::plan::ExecutionPlan;
 use lockgate_wire::envelope::{Dialect, Request};
 use tokio::net::TcpListener;
@@ -70,7 +71,7 @@ impl Script {
         let manifest = r#"{"endpoints": [
             {"name": "/upper", "description": "Louder."}, {"name": "/fail"}, {"name": "/busy"}, {"name": "/gone"},
             {"name": "/late"}, {"name": "/fault"}, {"name": "/wait"}, {"name": "/hang"}, {"name": "/big"},
-            {"name": "/header"}, {"name": "/tenant"},
+            {"name": "/header"}, {"name": "/tenant"}, {"name": "/results"},
             {"name": "/twice", "streaming": true}, {"name": "/steps", "streaming": true},
             {"name": "/endless", "streaming": true}, {"name": "/half", "streaming": true},
             {"name": "/lost", "streaming": true}
@@ -96,6 +97,7 @@ impl Script {
                 Ok(map(&call.documents, |name| call.context.headers.get(name).unwrap_or("none").to_owned()))
             }
             "/tenant" => Ok(map(&call.documents, |text| format!("{text} {}", call.context.tenant))),
+            "/results" => Ok(call.documents),
             "/fail" => failed(ErrorCode::GuestError),
             "/busy" => failed(ErrorCode::Overloaded),
             "/gone" => failed(ErrorCode::Unavailable),
@@ -165,7 +167,12 @@ impl ExecutorClient for Script {
     }
 
     fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {
-        Box::pin(async move { self.run(call).await.map(|documents| ExecutorReply { documents, fuel: 1 }) })
+        let given = (call.endpoint.as_str() == "/results")
+            .then(|| Box::new(Results::parse(r#"{"count": 1, "words": ["a", null]}"#, 1 << 20).unwrap()));
+        Box::pin(async move {
+            let documents = self.run(call).await?;
+            Ok(ExecutorReply { documents, results: given.into(), fuel: 1 })
+        })
     }
 }
 

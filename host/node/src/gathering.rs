@@ -78,7 +78,7 @@ impl Gathering {
             Self::Heard => DocumentList::default(),
             Self::Kept(kept) => kept.together()?,
         };
-        Ok(ExecutorReply { documents, fuel: answer.fuel })
+        Ok(ExecutorReply { documents, results: answer.results.into(), fuel: answer.fuel })
     }
 }
 
@@ -182,6 +182,10 @@ mod tests {
         builder.finish().unwrap()
     }
 
+    fn returned(text: &str) -> InvocationReply {
+        InvocationReply { documents: list(&[("r", text)]), results: None, fuel: 1 }
+    }
+
     fn call(endpoint: &str) -> ExecutorCall {
         ExecutorCall {
             endpoint: EndpointName::parse(endpoint).unwrap(),
@@ -215,7 +219,7 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(60), gathering.beside(work)).await.unwrap()?;
-        let reply = gathering.reply(InvocationReply { documents: list(&[("r", "returned")]), fuel: 1 })?;
+        let reply = gathering.reply(returned("returned"))?;
         let text = |name, row| reply.documents.text(name, row).unwrap_or("none");
         Ok((0..reply.documents.len())
             .map(|row| format!("{} {}", text("id", row), text("text", row)))
@@ -251,7 +255,7 @@ mod tests {
         call.emit = Some(sender);
         let gathering = Gathering::begin(&manifest(), &Limits::default(), &mut call);
         assert!(call.emit.is_some());
-        let reply = gathering.reply(InvocationReply { documents: list(&[("r", "x")]), fuel: 1 }).unwrap();
+        let reply = gathering.reply(returned("x")).unwrap();
         assert!(reply.documents.is_empty());
     }
 }

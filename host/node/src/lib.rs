@@ -34,7 +34,7 @@ pub use lockgate_runtime::{CompilerCommand, compile_worker, worker_threads};
 pub use lockgate_socket::{Certificate, Listener, TlsError};
 
 /// The contract that this host speaks with its guests.
-pub const CONTRACT: &str = "lockgate:executor@0.1.1";
+pub const CONTRACT: &str = "lockgate:executor@0.1.2";
 
 #[cfg(test)]
 mod tests {

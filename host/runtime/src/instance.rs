@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockgate_domain::document::Overlay;
-use lockgate_domain::{DocumentList, FuelBudget, Problem, Usage};
+use lockgate_domain::{DocumentList, FuelBudget, Problem, Results, Usage};
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance as Guest, Lift, TypedFunc};
 use wasmtime::{Store, UpdateDeadline};
 
@@ -184,7 +184,7 @@ impl Instance {
         let ended = running.end(called, &allowance);
         let fuel = running.burned();
         drop(running);
-        ended.map(|documents| InvocationReply { documents, fuel }).map_err(problem)
+        ended.map(|(documents, results)| InvocationReply { documents, results, fuel }).map_err(problem)
     }
 
     /// The journal, which ends here.
@@ -269,27 +269,29 @@ impl Running<'_> {
         within(setting, until, call.call_async(&mut *store, (endpoint,))).await
     }
 
-    /// The documents of a call that ended well.
+    /// The documents of a call that ended well, and what was given beside them.
     fn end(
         &mut self,
         called: Option<wasmtime::Result<(Result<(), GuestError>,)>>,
         allowance: &Allowance,
-    ) -> Result<DocumentList, Failure> {
+    ) -> Result<(DocumentList, Option<Box<Results>>), Failure> {
         let answer = sort(&self.instance.store, called, allowance);
         self.instance.sound = answer.is_ok();
         let call = self.instance.store.data_mut().call.take();
         let (answer,) = answer?;
         answer.map_err(|error| Failure::plain(returned(error)))?;
-        let Some(call) = call else {
+        let Some(mut call) = call else {
             let what = "the call ended without its documents".into();
             return Err(Failure::plain(InvocationError::Contract { what }));
         };
+        let results = call.documents.take_results();
         let documents = call.documents.commit();
         let documents = documents.map_err(|error| Failure::plain(InvocationError::Commit(error)))?;
         if let Some(bill) = &mut self.bill {
-            bill.succeeded(documents.bytes());
+            let beside = results.as_ref().map_or(0, |results| results.bytes());
+            bill.succeeded(documents.bytes().saturating_add(beside));
         }
-        Ok(documents)
+        Ok((documents, results))
     }
 
     fn burned(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockgate_domain::{DocumentList, EndpointName, ExecutorName, Parameters, RequestContext};
+use lockgate_domain::{DocumentList, EndpointName, ExecutorName, Parameters, RequestContext, Results};
 use tokio::sync::mpsc;
 
 /// The upstream lists that were joined into a request: executor, first row, number of rows.
@@ -31,6 +31,8 @@ pub struct Invocation {
 pub struct InvocationReply {
     /// the documents after the call; untouched columns are the request's own
     pub documents: DocumentList,
+    /// what the guest gave beside them
+    pub results: Option<Box<Results>>,
     /// fuel burned
     pub fuel: u64,
 }

@@ -20,6 +20,7 @@ use super::text::TextColumn;
 use super::{DocumentList, names};
 use crate::ids::fresh_hex_id;
 use crate::limits::Limits;
+use crate::results::{Results, ResultsError};
 use draft::Draft;
 use snapshot::Reach;
 
@@ -60,6 +61,8 @@ pub struct Overlay {
     /// Whether rows or links changed, so that the arena must be put in order again.
     restructured: bool,
     written: u64,
+    /// What is given beside the documents.
+    results: Option<Box<Results>>,
     limits: Limits,
 }
 
@@ -84,6 +87,7 @@ impl Overlay {
             selected: None,
             restructured: false,
             written: 0,
+            results: None,
             limits: *limits,
         }
     }
@@ -365,6 +369,23 @@ impl Overlay {
         self.selected = Some(rows);
         self.restructured = true;
         Ok(())
+    }
+
+    /// Gives a JSON object beside the documents, in place of one given before. Counts as written each time.
+    pub fn set_results(&mut self, json: &str) -> Access<()> {
+        let left = self.limits.written_bytes.saturating_sub(self.written);
+        let results = Results::parse(json, left).map_err(|error| match error {
+            ResultsError::NoObject => AccessError::Invalid,
+            ResultsError::TooDeep | ResultsError::TooLarge { .. } => AccessError::TooLarge,
+        })?;
+        self.charge(results.bytes())?;
+        self.results = Some(Box::new(results));
+        Ok(())
+    }
+
+    /// What is given beside the documents.
+    pub fn take_results(&mut self) -> Option<Box<Results>> {
+        self.results.take()
     }
 
     /// These rows as they are now, as a list of their own: what a streaming endpoint emits. Costs as much as the rows

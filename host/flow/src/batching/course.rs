@@ -22,8 +22,8 @@ use tokio::sync::oneshot;
 
 use super::queue::{Closed, Due, Key};
 use super::split::{Misfit, Part, assign, cut, shares};
-use super::{Settled, Shared, Signal, Waiter};
-use crate::client::{ExecutorCall, ExecutorClient, ExecutorReply};
+use super::{Settled, Shared, Signal, Waiter, only_documents};
+use crate::client::{ExecutorCall, ExecutorClient, ExecutorReply, GivenResults};
 use crate::join;
 use crate::stage::{now, out_of_fuel};
 
@@ -141,6 +141,7 @@ impl Course {
         };
         let (sent, fuel) = (call.documents.clone(), budget.left());
         let result = unless_deserted(members, parts, self.inner.call(call)).await?;
+        let result = result.and_then(|reply| only_documents(&self.stage, reply));
         let burned = fuel.saturating_sub(budget.left());
         match parts {
             [part] => {
@@ -330,7 +331,8 @@ impl Member {
             Problem::new(ErrorCode::ContractViolation, message)
                 .with_hint("let the executor write each field with one kind, or set `flush_all: true`")
         });
-        Settled::Done(documents.map(|documents| ExecutorReply { documents, fuel: self.fuel }))
+        let reply = |documents| ExecutorReply { documents, results: GivenResults::Nothing, fuel: self.fuel };
+        Settled::Done(documents.map(reply))
     }
 }
 

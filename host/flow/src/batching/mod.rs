@@ -165,7 +165,10 @@ impl Batcher {
         let place = self.enter(rule, call, answer)?;
         match (place.settled(settled).await, own) {
             (Some(Settled::Done(result)), _) => result,
-            (Some(Settled::Alone), Some(call)) => self.inner.call(call).await,
+            (Some(Settled::Alone), Some(call)) => {
+                let reply = self.inner.call(call).await;
+                reply.and_then(|reply| only_documents(&self.stage, reply))
+            }
             (Some(Settled::Alone), None) | (None, _) => {
                 let message = format!("the batch of executor `{}` was lost in the host", self.stage);
                 Err(Problem::new(ErrorCode::HostFault, message))
@@ -252,6 +255,20 @@ impl fmt::Debug for Batcher {
             .field("rules", &self.rules)
             .finish_non_exhaustive()
     }
+}
+
+/// The reply of a call at an endpoint that is batched. What is given beside documents has no place to tell whose it is;
+/// a batch of one request is no exception, for its author would learn of it from the second caller.
+fn only_documents(stage: &ExecutorName, reply: ExecutorReply) -> Result<ExecutorReply, Problem> {
+    if reply.results.is_empty() {
+        return Ok(reply);
+    }
+    let message = format!(
+        "executor `{stage}` gave results beside the documents of a batch, and it cannot be told whose they are"
+    );
+    Err(Problem::new(ErrorCode::ContractViolation, message)
+        .with_executor(stage)
+        .with_hint("write them into the documents, or take the endpoint out of `uses_dynamic_batching`"))
 }
 
 // === impl Shared ===

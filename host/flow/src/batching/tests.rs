@@ -317,6 +317,32 @@ async fn failures_are_everybodys_unless_each_may_run_again() {
     assert_eq!(bench.calls(), ["a1 a2 a3 b1", "b2 b3 b4 b5"]);
 }
 
+/// Nothing says whose they are, so not even a request that is a batch by itself may have any.
+#[tokio::test(start_paused = true)]
+async fn results_beside_documents_have_no_place_in_a_batch() {
+    for isolate_failures in [false, true] {
+        let executor = Arc::new(ScriptedExecutor::new(&["/x", "/other"], vec![Step::pass()]).giving("{}"));
+        let spec = StageSpec {
+            batching: BTreeMap::from([(
+                EndpointName::parse("/x").unwrap(),
+                BatchingSpec { isolate_failures, ..rule() },
+            )]),
+            ..StageSpec::new("stage".parse().unwrap(), "x.wasm")
+        };
+        let inner = executor as Arc<dyn ExecutorClient>;
+        let batcher = Batcher::new(&spec, &inner).unwrap();
+        for calls in [vec![call(&["a1"])], vec![call(&["a1"]), call(&["b1"])]] {
+            for reply in join_all(calls.into_iter().map(|call| batcher.call(call))).await {
+                let problem = reply.unwrap_err();
+                assert_eq!(problem.code(), ErrorCode::ContractViolation);
+                assert!(problem.message().contains("executor `stage` gave results"), "{problem:?}");
+            }
+        }
+        let other = ExecutorCall { endpoint: EndpointName::parse("/other").unwrap(), ..call(&["a1"]) };
+        assert!(!batcher.call(other).await.unwrap().results.is_empty());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn documents_that_cannot_be_told_apart_fail_the_batch() {
     let check = async |reply: &'static [&'static str], expected: Result<[&[&str]; 2], &str>| {

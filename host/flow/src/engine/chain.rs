@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::results::Collected;
 use super::{
     FlowReply, FlowRequest, Outcome, Passage, StageRoute, emit_for, emitters, is_over, route, too_late,
 };
@@ -13,7 +14,7 @@ use crate::stage::{self, now};
 pub(super) async fn run(plan: &ExecutionPlan, mut request: FlowRequest, started: Instant) -> FlowReply {
     let mut documents = std::mem::take(&mut request.documents);
     let mut routes = Vec::with_capacity(plan.stages().len());
-    let (mut fuel, mut clock) = (0u64, started);
+    let (mut fuel, mut clock, mut results) = (0u64, started, Collected::default());
     let emitters = emitters(plan, &request);
     for (place, stage) in plan.stages().iter().enumerate() {
         let mut entry = StageRoute { started: Some(clock), ..StageRoute::not_reached(stage) };
@@ -38,10 +39,14 @@ pub(super) async fn run(plan: &ExecutionPlan, mut request: FlowRequest, started:
         };
         clock = now();
         entry.ended = Some(clock);
-        match result {
-            Ok(reply) => {
-                documents = reply.documents;
-                fuel = fuel.saturating_add(reply.fuel);
+        let taken = result.and_then(|reply| {
+            results.add(place, stage, reply.results)?;
+            Ok((reply.documents, reply.fuel))
+        });
+        match taken {
+            Ok((list, burned)) => {
+                documents = list;
+                fuel = fuel.saturating_add(burned);
                 entry.outcome = Outcome::Ran;
                 routes.push(entry);
             }
@@ -50,9 +55,10 @@ pub(super) async fn run(plan: &ExecutionPlan, mut request: FlowRequest, started:
                 entry.outcome = Outcome::Failed(problem.clone());
                 routes.push(entry);
                 routes.extend(plan.stages().iter().skip(place + 1).map(StageRoute::not_reached));
-                return FlowReply { documents, routes, failure: Some(problem), fuel };
+                let results = results.together();
+                return FlowReply { documents, results, routes, failure: Some(problem), fuel };
             }
         }
     }
-    FlowReply { documents, routes, failure: None, fuel }
+    FlowReply { documents, results: results.together(), routes, failure: None, fuel }
 }

@@ -111,9 +111,8 @@ async fn drive(
             biased;
             Some(Finished { place, result, .. }) = running.next(), if !running.is_empty() => {
                 let clock = now();
-                match result {
-                    Ok(done) => walk.conclude(place, done, clock),
-                    Err(problem) => failed(&plan, &mut walk, place, problem, clock),
+                if let Err(problem) = result.and_then(|done| walk.conclude(place, done, clock)) {
+                    failed(&plan, &mut walk, place, problem, clock);
                 }
                 post(&board, &walk, place);
             }

@@ -10,10 +10,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use lockgate_domain::{DocumentList, EndpointName, ExecutorName, Problem};
 
 use super::floating::Floating;
+use super::results::Collected;
 use super::{
     FlowReply, FlowRequest, Outcome, Passage, StageRoute, emit_for, emitters, is_over, route, too_late,
 };
-use crate::client::{EmitSender, ExecutorCall, StageInput};
+use crate::client::{EmitSender, ExecutorCall, GivenResults, StageInput};
 use crate::filter;
 use crate::join::join;
 use crate::plan::{ExecutionPlan, Source, StagePlan};
@@ -46,6 +47,7 @@ pub(super) struct Finished {
 
 pub(super) struct Done {
     pub(super) documents: DocumentList,
+    results: GivenResults,
     fuel: u64,
     pub(super) outcome: Outcome,
 }
@@ -90,7 +92,8 @@ impl Turn<'_> {
             },
         };
         let Some(endpoint) = endpoint else {
-            let done = Done { documents: documents.clone(), fuel: 0, outcome: Outcome::Skipped };
+            let results = GivenResults::Nothing;
+            let done = Done { documents: documents.clone(), results, fuel: 0, outcome: Outcome::Skipped };
             return Finished { place, sent: documents, result: Ok(done) };
         };
         let call = ExecutorCall {
@@ -103,6 +106,7 @@ impl Turn<'_> {
         };
         let result = stage::call(stage, call).await.map(|reply| Done {
             documents: reply.documents,
+            results: reply.results,
             fuel: reply.fuel,
             outcome: Outcome::Ran,
         });
@@ -143,6 +147,7 @@ pub(super) struct Walk<'a> {
     pub(super) ready: VecDeque<usize>,
     pub(super) routes: Vec<StageRoute>,
     emitters: Vec<bool>,
+    results: Collected,
     fuel: u64,
     /// Which half of the plan this is.
     is_floating: bool,
@@ -170,6 +175,7 @@ impl<'a> Walk<'a> {
             routes: plan.stages().iter().map(StageRoute::not_reached).collect(),
             emitters: if is_floating { Vec::new() } else { emitters(plan, request) },
             fuel: 0,
+            results: Collected::default(),
             is_floating,
             floating: None,
         }
@@ -196,10 +202,9 @@ impl<'a> Walk<'a> {
             }
             let Some(Finished { place, sent, result }) = running.next().await else { break };
             clock = now();
-            match result {
-                Ok(done) => self.conclude(place, done, clock),
+            if let Err(problem) = result.and_then(|done| self.conclude(place, done, clock)) {
                 // Returning drops `running`, and with it the calls of the other branches.
-                Err(problem) => return self.fail(place, sent, problem, clock),
+                return self.fail(place, sent, problem, clock);
             }
         }
         self.answer()
@@ -247,12 +252,18 @@ impl<'a> Walk<'a> {
         Some(Begun::Turn(Turn { place, stage, endpoint, input, request: self.request, emit }))
     }
 
-    /// Takes what a stage gave.
-    pub(super) fn conclude(&mut self, place: usize, done: Done, clock: Instant) {
+    /// Takes what a stage gave; refuses what it gave beside documents if that is too much.
+    pub(super) fn conclude(&mut self, place: usize, done: Done, clock: Instant) -> Result<(), Problem> {
+        if !self.is_floating
+            && let Some(stage) = self.plan.stages().get(place)
+        {
+            self.results.add(place, stage, done.results)?;
+        }
         let ended = (done.outcome == Outcome::Ran).then_some(clock);
         self.note(place, ended, done.outcome);
         self.fuel = self.fuel.saturating_add(done.fuel);
         self.finish(place, done.documents, clock);
+        Ok(())
     }
 
     /// Keeps a stage's output and makes ready what waited for it alone.
@@ -334,6 +345,6 @@ impl<'a> Walk<'a> {
             floating.tell(&mut self.routes);
         }
         let routes = self.plan.story().iter().filter_map(|place| self.routes.get(*place).cloned()).collect();
-        FlowReply { documents, routes, failure, fuel: self.fuel }
+        FlowReply { documents, results: self.results.together(), routes, failure, fuel: self.fuel }
     }
 }

@@ -523,3 +523,4 @@ proptest! {
 
 mod choosing;
 mod floating;
+mod results;

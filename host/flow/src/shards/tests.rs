@@ -163,6 +163,35 @@ async fn what_stands_before_and_behind_the_shards_has_its_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_each_part_gives_beside_documents_has_a_name() {
+    let gives = |endpoints: &[&str]| {
+        Arc::new(ScriptedExecutor::new(endpoints, vec![Step::pass()]).giving(r#"{"n": 1}"#))
+    };
+    let shards = vec![gives(&["/default"]), sign(&["/default"], "y"), gives(&["/default"])];
+    let bench = Bench::new(shards).with(|bench| {
+        bench.before = Some(gives(&["/default"]));
+        bench.after = Some(gives(&["/search"]));
+    });
+    let executor = bench.executor();
+    let names = async |endpoint: &str| {
+        let reply = call(&executor, endpoint).await.unwrap();
+        reply
+            .results
+            .named(|| "own".to_owned())
+            .into_map()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>()
+    };
+    let all = ["s/shard-0/rep-0", "s/shard-2/rep-0", "s/uses_after-0", "s/uses_before-0"];
+    assert_eq!(names("/search").await, all);
+    assert_eq!(names("/foo").await, ["s/shard-0/rep-0", "s/uses_before-0"]);
+    assert_eq!(names("/foo").await, ["s/uses_before-0"]);
+    let plain = Bench::new(three()).executor();
+    assert!(call(&plain, "/search").await.unwrap().results.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn endpoints_of_the_shards_have_the_flows_names() {
     let shards = || ["x", "y"].map(|name| sign(&["/index"], name)).to_vec();
     let name = |name: &str| EndpointName::parse(name).unwrap();

@@ -134,7 +134,8 @@ impl ExecutorClient for Labelled {
         let label = if call.endpoint.as_str() == "/tenant" { self.0 } else { "" };
         Box::pin(async move {
             let documents = self.1.run(call).await?;
-            Ok(ExecutorReply { documents: map(&documents, |text| format!("{label}{text}")), fuel: 1 })
+            let documents = map(&documents, |text| format!("{label}{text}"));
+            Ok(ExecutorReply { documents, results: GivenResults::Nothing, fuel: 1 })
         })
     }
 }

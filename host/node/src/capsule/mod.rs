@@ -33,6 +33,8 @@ use crate::node::Node;
 const VERSION: u32 = 1;
 /// Largest file that is read: the journal, and documents both ways in base64.
 const MAX_FILE_BYTES: usize = MAX_JOURNAL_BYTES * 16;
+/// Characters of results that are told.
+const SHOWN_CHARACTERS: usize = 200;
 /// The key of a secret's place in a configuration.
 const SECRET: &str = "$secret";
 
@@ -71,6 +73,9 @@ struct File {
     request: RequestFile,
     fuel: FuelFile,
     outcome: OutcomeFile,
+    /// what the guest gave beside its documents, as JSON text: a number that is read and written again may be another
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    results: Option<String>,
     journal: Vec<JournalEntry>,
 }
 
@@ -170,6 +175,7 @@ pub fn seal(
         },
         fuel: FuelFile { request: request_fuel, granted: granted_fuel, init: init_fuel, call: call_fuel },
         outcome: outcome_of(outcome),
+        results: results_of(outcome),
         journal: recording.journal.clone(),
     };
     let mut bytes = serde_json::to_vec_pretty(&file).map_err(|error| {
@@ -197,13 +203,30 @@ fn outcome_of(outcome: &Result<InvocationReply, Problem>) -> OutcomeFile {
     }
 }
 
+fn results_of(outcome: &Result<InvocationReply, Problem>) -> Option<String> {
+    let results = outcome.as_ref().ok()?.results.as_ref()?;
+    serde_json::to_string(results.object()).ok()
+}
+
 impl OutcomeFile {
-    fn words(&self) -> String {
+    fn words(&self, results: Option<&str>) -> String {
         match self {
-            OutcomeFile::Documents(documents) => documents.words(),
+            OutcomeFile::Documents(documents) => match results {
+                Some(results) => format!("{}, and beside them {}", documents.words(), shorten(results)),
+                None => documents.words(),
+            },
             OutcomeFile::Error(error) => format!("{}: {}", error.code, error.message),
         }
     }
+}
+
+fn shorten(text: &str) -> String {
+    let mut characters = text.chars().map(|character| if character.is_control() { ' ' } else { character });
+    let mut short: String = characters.by_ref().take(SHOWN_CHARACTERS).collect();
+    if characters.next().is_some() {
+        short.push_str("...");
+    }
+    short
 }
 
 impl Capsule {
@@ -351,13 +374,17 @@ const ONE: PoolOptions = PoolOptions {
 
 fn verdict(file: &File, replay: Replay, missing_secrets: Vec<String>) -> Verdict {
     let Replay { outcome, init_fuel, call_fuel, divergence, is_stopped } = replay;
-    let outcome = outcome_of(&outcome);
-    let recorded =
-        Ending { outcome: file.outcome.words(), init_fuel: file.fuel.init, call_fuel: file.fuel.call };
-    let words = if is_stopped { "stopped where the recording ended".into() } else { outcome.words() };
+    let (outcome, results) = (outcome_of(&outcome), results_of(&outcome));
+    let recorded_words = file.outcome.words(file.results.as_deref());
+    let recorded = Ending { outcome: recorded_words, init_fuel: file.fuel.init, call_fuel: file.fuel.call };
+    let words = if is_stopped {
+        "stopped where the recording ended".into()
+    } else {
+        outcome.words(results.as_deref())
+    };
     let replayed = Ending { outcome: words, init_fuel, call_fuel };
     let same_fuel = (recorded.init_fuel, recorded.call_fuel) == (init_fuel, call_fuel);
-    let same_outcome = outcome == file.outcome;
+    let same_outcome = outcome == file.outcome && results == file.results;
     let is_same = divergence.is_none() && (is_stopped || same_fuel && same_outcome);
     Verdict { is_same, recorded, replayed, divergence, is_stopped, missing_secrets }
 }

@@ -1,13 +1,14 @@
 //! Whether two answers are the same, document by document: what a shadow is judged by.
 //!
-//! A pure function of two lists. Documents are paired by their places, nested ones as well; texts and all other fields
-//! must be equal, tags equal as JSON, embeddings within a cosine distance. Two ids that both look freshly made (32
+//! A pure function of two answers. Documents are paired by their places, nested ones as well; texts and all other fields
+//! must be equal, tags equal as JSON, embeddings within a cosine distance, and what is given beside documents equal. Two ids that both look freshly made (32
 //! hexadecimal digits, as DocArray makes them) count as equal, because a guest makes another one for each new document.
 //! The work is bounded by the larger list, the words by [`MOST_SAMPLES`].
 
 use half::{bf16, f16};
 use lockgate_domain::document::{DType, Tensor, Values, names};
 use lockgate_domain::{DocumentList, Limits};
+use lockgate_flow::client::{ExecutorReply, GivenResults};
 
 /// Differences that are told in words.
 pub(crate) const MOST_SAMPLES: usize = 4;
@@ -23,7 +24,7 @@ pub(crate) struct Comparison {
     pub(crate) texts: u64,
     /// Documents whose tags differ.
     pub(crate) tags: u64,
-    /// Documents of which another field differs, or which only one of the answers has.
+    /// Documents of which another field differs, or which only one of the answers has; and one more for results.
     pub(crate) others: u64,
     /// Largest cosine distance of two embeddings.
     pub(crate) embedding_distance: f64,
@@ -34,7 +35,39 @@ pub(crate) struct Comparison {
 }
 
 /// Compares what callers got with what they would have got. Embeddings may be as far apart as `embedding_distance`.
-pub(crate) fn compare(primary: &DocumentList, shadow: &DocumentList, embedding_distance: f64) -> Comparison {
+pub(crate) fn compare(
+    primary: &ExecutorReply,
+    shadow: &ExecutorReply,
+    embedding_distance: f64,
+) -> Comparison {
+    let mut found = documents(&primary.documents, &shadow.documents, embedding_distance);
+    if primary.results != shadow.results {
+        found.others += 1;
+        found.differs = true;
+        if found.samples.len() < MOST_SAMPLES {
+            let (ours, theirs) = (show(&primary.results), show(&shadow.results));
+            found.samples.push(format!("results: {ours}, the shadow gives {theirs}"));
+        }
+    }
+    found
+}
+
+fn show(results: &GivenResults) -> String {
+    let object = match results {
+        GivenResults::Nothing => None,
+        GivenResults::Own(results) => Some(results.object()),
+        GivenResults::Named(results) => results.object(),
+    };
+    let Some(object) = object else { return "nothing".into() };
+    // What does not fit is not written at all.
+    let mut bytes = [0; 4 * SAMPLE_CHARACTERS + 4];
+    let mut room = &mut bytes[..];
+    serde_json::to_writer(&mut room, object).ok();
+    let left = room.len();
+    shorten(&String::from_utf8_lossy(bytes.get(..bytes.len() - left).unwrap_or_default()))
+}
+
+fn documents(primary: &DocumentList, shadow: &DocumentList, embedding_distance: f64) -> Comparison {
     let mut walk = Walk {
         lists: [primary, shadow],
         fields: fields(primary, shadow),

@@ -15,9 +15,9 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use lockgate_domain::FuelBudget;
 use lockgate_domain::hosting::{RevisionNumber, ShadowDecision, ShadowReport, ShadowSpec, ShadowVerdict};
-use lockgate_domain::{DocumentList, FuelBudget};
-use lockgate_flow::client::ExecutorCall;
+use lockgate_flow::client::{ExecutorCall, ExecutorReply};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -30,7 +30,7 @@ use super::verdict::{Effort, Tally};
 
 /// Copies that wait for their turn, of all executors.
 const QUEUE: usize = 256;
-/// Bytes of documents that they may hold together.
+/// Bytes of documents and results that they may hold together.
 const MOST_BYTES: u64 = 256 << 20;
 /// Copies of one shadow, waiting or running.
 const MOST_OF_ONE: usize = 16;
@@ -68,7 +68,7 @@ pub(crate) trait Referee: Send + Sync {
 /// The copy of one request.
 struct ShadowCall {
     call: ExecutorCall,
-    answer: DocumentList,
+    answer: ExecutorReply,
     effort: Effort,
     place: Place,
 }
@@ -130,9 +130,10 @@ impl Shadow {
     }
 
     /// Hands over the copy of a request that was answered. Never waits.
-    pub(crate) fn offer(self: &Arc<Self>, mut call: ExecutorCall, answer: &DocumentList, effort: Effort) {
+    pub(crate) fn offer(self: &Arc<Self>, mut call: ExecutorCall, answer: &ExecutorReply, effort: Effort) {
         call.emit = None;
-        let bytes = call.documents.bytes().saturating_add(answer.bytes());
+        let answered = answer.documents.bytes().saturating_add(answer.results.bytes());
+        let bytes = call.documents.bytes().saturating_add(answered);
         let taken = self.pending.fetch_add(1, Ordering::Relaxed);
         let held = self.queue.bytes.fetch_add(bytes, Ordering::Relaxed);
         let place = Place { shadow: self.clone(), bytes };
@@ -147,7 +148,7 @@ impl Shadow {
     async fn run(
         self: &Arc<Self>,
         mut call: ExecutorCall,
-        answer: &DocumentList,
+        answer: &ExecutorReply,
         effort: Effort,
     ) -> Option<ShadowVerdict> {
         let limits = &self.lane.revision().spec.limits;
@@ -157,7 +158,7 @@ impl Shadow {
         match self.lane.call(call).await {
             Ok(reply) => {
                 let own = Effort { fuel: reply.fuel, time: started.elapsed() };
-                let found = compare(answer, &reply.documents, self.spec.accept.embedding_distance);
+                let found = compare(answer, &reply, self.spec.accept.embedding_distance);
                 self.tally.lock().add(effort, own, found);
             }
             // The host had no room for it: nothing is known about the revision.

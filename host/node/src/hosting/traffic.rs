@@ -77,7 +77,7 @@ impl Traffic {
         let started = Instant::now();
         let reply = lane.call(call).await?;
         let effort = Effort { fuel: reply.fuel, time: started.elapsed() };
-        shadow.offer(copy, &reply.documents, effort);
+        shadow.offer(copy, &reply, effort);
         Ok(reply)
     }
 }

@@ -5,7 +5,7 @@
 //! own credentials is the host's failure, never the caller's.
 
 use lockgate_domain::error::ErrorSource;
-use lockgate_domain::{ErrorCode, ExecutorName, GrpcCode, LimitKind, Problem};
+use lockgate_domain::{ErrorCode, ExecutorName, GrpcCode, LimitKind, Problem, ResultsError};
 use tonic::{Code, Status};
 
 /// Longest text of the other side that is shown.
@@ -69,6 +69,17 @@ pub(super) fn unreadable(name: &ExecutorName, url: &str, why: &Problem) -> Probl
         }
         None => problem(ErrorCode::ContractViolation, name, url, &what),
     }
+}
+
+/// Results beside the documents that this host does not hand on.
+pub(super) fn unfit(name: &ExecutorName, url: &str, why: ResultsError) -> Problem {
+    let message = format!("external executor `{name}` at {url} gave results that cannot be taken: {why}");
+    match why {
+        ResultsError::TooLarge { limit } => Problem::limit(LimitKind::WrittenBytes, limit, message)
+            .with_hint("raise `written_bytes` under `limits` of the executor"),
+        ResultsError::NoObject | ResultsError::TooDeep => Problem::new(ErrorCode::ContractViolation, message),
+    }
+    .with_executor(name)
 }
 
 fn of_status(name: &ExecutorName, url: &str, status: &Status) -> Problem {

@@ -19,8 +19,10 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use lockgate_domain::spec::ExternalSpec;
-use lockgate_domain::{EndpointName, ErrorCode, ExecutorName, Limits, Manifest, Problem};
-use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply};
+use lockgate_domain::{
+    EndpointName, ErrorCode, ExecutorName, Limits, Manifest, NamedResults, Parameters, Problem,
+};
+use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply, GivenResults};
 use lockgate_socket::{ALPN_HTTP2, ClientTls};
 use lockgate_wire::envelope::Request;
 use lockgate_wire::grpc;
@@ -240,10 +242,19 @@ impl RemoteExecutor {
     fn decode(&self, reply: DataRequestProto, address: &Address) -> Result<ExecutorReply, Problem> {
         let answer = grpc::decode_reply(reply, &self.shared.limits)
             .map_err(|problem| failure::unreadable(&self.shared.name, address.url(), &problem))?;
-        match answer.failure {
-            Some(problem) => Err(in_answer(&self.shared.name, problem)),
-            None => Ok(ExecutorReply { documents: answer.documents, fuel: 0 }),
+        if let Some(problem) = answer.failure {
+            return Err(in_answer(&self.shared.name, problem));
         }
+        let results = self.results(&answer.parameters, address)?;
+        Ok(ExecutorReply { documents: answer.documents, results, fuel: 0 })
+    }
+
+    /// What its executors gave beside documents, under the names that it gives them.
+    fn results(&self, parameters: &Parameters, address: &Address) -> Result<GivenResults, Problem> {
+        let Some(given) = parameters.get(Parameters::RESULTS) else { return Ok(GivenResults::Nothing) };
+        NamedResults::check(given, self.shared.limits.written_bytes)
+            .map(GivenResults::from)
+            .map_err(|error| failure::unfit(&self.shared.name, address.url(), error))
     }
 }
 

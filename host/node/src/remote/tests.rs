@@ -33,8 +33,11 @@ impl Other {
     }
 
     fn on(listener: TcpListener, steps: Vec<Step>) -> Self {
-        let address = listener.local_addr().unwrap();
-        let script = Arc::new(ScriptedExecutor::new(&["/upper", "/other"], steps));
+        Self::of(listener, ScriptedExecutor::new(&["/upper", "/other"], steps))
+    }
+
+    fn of(listener: TcpListener, script: ScriptedExecutor) -> Self {
+        let (address, script) = (listener.local_addr().unwrap(), Arc::new(script));
         let spec = FlowSpec {
             name: "other".parse().unwrap(),
             stages: vec![StageSpec::new("script".parse().unwrap(), "")],
@@ -151,6 +154,28 @@ async fn a_gateway_is_an_executor() {
     assert_eq!((seen.endpoint.as_str(), seen.context.id.as_str()), ("/upper", "request-1"));
     // The deadline travels.
     assert!(seen.context.deadline.is_some_and(|deadline| deadline <= Instant::now() + PATIENCE));
+}
+
+#[tokio::test]
+async fn what_its_executors_give_beside_documents_is_taken() {
+    let check = async |json: &str, written_bytes: u64| {
+        let script = ScriptedExecutor::new(&["/upper"], vec![upper()]).giving(json);
+        let other = Other::of(TcpListener::bind(("127.0.0.1", 0)).await.unwrap(), script);
+        let limits = Limits { written_bytes, ..Limits::default() };
+        let remote = RemoteExecutor::start(&"enc".parse().unwrap(), &spec(&[other.address]), limits).unwrap();
+        remote.ready(PATIENCE, &|_| {}).await.unwrap();
+        let mut call = call("/upper", &["a"]);
+        let sent = serde_json::json!({ "k": 1 });
+        call.parameters = Parameters::new(sent.as_object().unwrap().clone());
+        let reply = timeout(PATIENCE, remote.call(call)).await.expect("an answer")?;
+        Ok::<_, Problem>(reply.results.named(|| "own".to_owned()).into_map())
+    };
+    let given = check(r#"{"count": 1, "list": [{}]}"#, 1 << 20).await.unwrap();
+    let expected = serde_json::json!({ "script/rep-0": { "count": 1, "list": [{}] } });
+    assert_eq!(serde_json::Value::Object(given), expected);
+    let problem = check(&format!(r#"{{"a": "{}"}}"#, "x".repeat(5000)), 4000).await.unwrap_err();
+    assert_eq!(problem.limit_passed(), Some((lockgate_domain::LimitKind::WrittenBytes, 4000)));
+    assert!(problem.message().contains("external executor `enc` at grpc://"), "{problem:?}");
 }
 
 #[tokio::test]

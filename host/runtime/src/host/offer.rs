@@ -10,7 +10,7 @@ use crate::component::GrantedBy;
 use crate::log::escape;
 
 /// Version of the contract that this host offers; executors built for any 0.1.x fit.
-pub(crate) const CONTRACT_VERSION: &str = "0.1.1";
+pub(crate) const CONTRACT_VERSION: &str = "0.1.2";
 /// The interface that every executor exports, without its version.
 pub(crate) const EXECUTOR: &str = "lockgate:executor/executor";
 
@@ -53,7 +53,10 @@ const CONTRACT: &[(&str, &[&str])] = &[
             "emit",
         ],
     ),
-    ("request", &["id", "header", "parameters", "parameter", "remaining", "cancelled", "inputs"]),
+    (
+        "request",
+        &["id", "header", "parameters", "parameter", "remaining", "cancelled", "inputs", "set-results"],
+    ),
     ("host", &["log", "record-metric", "configuration", "configured"]),
     ("key-value", &["get", "set", "delete", "keys"]),
 ];

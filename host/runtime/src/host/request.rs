@@ -1,10 +1,12 @@
-//! `request`: what is known about the call in progress. Everything is pulled, so what no guest asks for costs nothing.
+//! `request`: what is known about the call in progress, and what is given beside its documents. Everything is pulled,
+//! so what no guest asks for costs nothing.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::component::LinkerInstance;
 
+use super::records::AccessCase;
 use super::{Host, charge, clocks};
 use crate::journal::answered;
 use crate::state::InstanceState;
@@ -55,5 +57,11 @@ pub(super) fn link(request: &mut LinkerInstance<'_, InstanceState>) -> wasmtime:
             inputs.iter().map(|(name, first, rows)| (Arc::from(name.as_str()), *first, *rows)).collect();
         charge(&mut store, 64 * inputs.len() as u64)?;
         Ok((inputs,))
+    })?;
+    request.func_wrap("set-results", |mut store: Host<'_>, (json,): (Box<str>,)| {
+        // Reading JSON costs more than copying bytes, as writing it does.
+        charge(&mut store, 4 * json.len() as u64)?;
+        let set = store.data_mut().call_mut()?.documents.set_results(&json);
+        Ok((set.map_err(AccessCase::from),))
     })
 }

@@ -258,7 +258,7 @@ impl Inner {
 
     async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Result<InvocationReply, Problem> {
         let Some(endpoint) = self.component.resolve(&invocation.endpoint) else {
-            return Ok(InvocationReply { documents: invocation.documents, fuel: 0 });
+            return Ok(InvocationReply { documents: invocation.documents, results: None, fuel: 0 });
         };
         let now = Instant::now();
         if invocation.context.deadline.is_some_and(|deadline| deadline <= now) {

@@ -88,8 +88,8 @@ fn imports_that_are_not_offered() {
     let invalid = ErrorCode::InvalidComponent;
     check(&with("wasi:sockets/tcp@0.2.0"), denied, "wasi:sockets/tcp", "--stub-wasi");
     check(&with("wasi:cli/stdou@0.2.0"), denied, "stdou", "wasi:cli/stdout@0.2");
-    check(&with("lockgate:executor/docs@0.2.0"), invalid, "offers version 0.1.1", "SDK");
-    check(&with("lockgate:executor/requests@0.1.0"), invalid, "does not exist", "executor/request@0.1.1");
+    check(&with("lockgate:executor/docs@0.2.0"), invalid, "offers version 0.1.2", "SDK");
+    check(&with("lockgate:executor/requests@0.1.0"), invalid, "does not exist", "executor/request@0.1.2");
     check(
         &with("lockgate:executor/request@0.1.7"),
         invalid,
@@ -103,7 +103,7 @@ fn imports_that_are_not_offered() {
 #[test]
 fn exports_of_another_contract() {
     let newer = Guest { export: "0.2.0", ..Guest::calling(OK) };
-    check(&newer.bytes(), ErrorCode::InvalidComponent, "executor@0.2.0, this host speaks 0.1.1", "exports");
+    check(&newer.bytes(), ErrorCode::InvalidComponent, "executor@0.2.0, this host speaks 0.1.2", "exports");
     let patched = Guest { export: "0.1.9", ..Guest::calling(OK) };
     load(&patched);
 }
@@ -199,16 +199,22 @@ fn the_linker_offers_the_whole_contract() {
         "  import host;\n  import key-value;\n  export executor;",
     );
     let component = dummy(&wit, "executor-world");
-    assert!(String::from_utf8_lossy(&component).contains("lockgate:executor/key-value@0.1.1"));
+    assert!(String::from_utf8_lossy(&component).contains("lockgate:executor/key-value@0.1.2"));
     // Everything links; only then the dummy's `describe` runs, which is `unreachable`.
     check(&component, ErrorCode::GuestTrap, "unreachable", "");
 }
 
 #[test]
-fn a_component_of_the_first_contract_links() {
-    let component = dummy(include_str!("../../../../wit/0.1.0/executor.wit"), "executor-world");
-    assert!(String::from_utf8_lossy(&component).contains("lockgate:executor/docs@0.1.0"));
-    check(&component, ErrorCode::GuestTrap, "unreachable", "");
+fn components_of_older_contracts_link() {
+    for (wit, version) in [
+        (include_str!("../../../../wit/0.1.0/executor.wit"), "0.1.0"),
+        (include_str!("../../../../wit/0.1.1/executor.wit"), "0.1.1"),
+    ] {
+        let component = dummy(wit, "executor-world");
+        let import = format!("lockgate:executor/docs@{version}");
+        assert!(String::from_utf8_lossy(&component).contains(&import), "{version}");
+        check(&component, ErrorCode::GuestTrap, "unreachable", "");
+    }
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ pub(crate) enum Attempt<'a> {
     Append,
     Select,
     Emit,
+    Give,
 }
 
 impl AccessError {
@@ -46,11 +47,13 @@ impl AccessError {
             Attempt::Append => "appending documents".into(),
             Attempt::Select => "selecting the reply's documents".into(),
             Attempt::Emit => "emitting documents".into(),
+            Attempt::Give => "giving results".into(),
         };
         let (code, why) = match self {
             Self::WrongKind => (Code::InvalidArgument, "the column holds another kind of value"),
             Self::OutOfRange => (Code::OutOfRange, "a row does not exist"),
             Self::TooLarge => (Code::ResourceExhausted, "a limit of the executor would be passed"),
+            Self::Invalid if matches!(attempt, Attempt::Give) => (Code::Internal, "they are no JSON object"),
             Self::Invalid => (Code::Internal, "a value is not what its kind asks for"),
         };
         Error::new(code, format!("{what}: {why}"))

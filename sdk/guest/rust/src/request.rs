@@ -1,13 +1,15 @@
-//! What is known about the call in progress, beside its documents.
+//! What is known about the call in progress, and what is given, beside its documents.
 //!
 //! A handle without content, like [`Documents`](crate::Documents): each question is one host call.
 
 use std::ops::Range;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::column::parse_json;
+use crate::host::Attempt;
 use crate::{Error, Result, host};
 
 /// The request that the call in progress serves.
@@ -56,6 +58,18 @@ impl Request {
     /// `invalid_argument` when it is no `T`.
     pub fn parameter<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         host::parameter(name).map(|text| parse_json(&text, || format!("the parameter {name:?}"))).transpose()
+    }
+
+    /// Gives the caller `results` beside the documents: anything that serde writes as a JSON object, in place of what was
+    /// given before. They stand in the parameters of the answer, at `__results__`, under the name of the stage, and count
+    /// as written bytes. Callers see nothing of a call that fails.
+    ///
+    /// # Errors
+    /// `internal` when they are no JSON object, `resource_exhausted` when they pass a limit or are nested more than 30
+    /// deep; what was given before stays.
+    pub fn set_results<T: Serialize + ?Sized>(&self, results: &T) -> Result<()> {
+        let text = serde_json::to_string(results)?;
+        host::set_results(&text).map_err(|error| error.during(Attempt::Give))
     }
 
     /// Time left until the deadline, `None` without one.

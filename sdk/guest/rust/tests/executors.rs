@@ -258,6 +258,43 @@ fn the_request_is_known() {
     assert!(error.message().starts_with("the parameter \"n\": invalid type: integer"), "{error}");
 }
 
+/// Gives what the request asks for beside the documents.
+#[derive(Default)]
+struct Giving;
+
+#[executor]
+impl Giving {
+    #[endpoint("/give")]
+    fn give(&self, request: &Request) -> Result<()> {
+        for given in request.parameter::<Vec<Value>>("given")?.unwrap_or_default() {
+            request.set_results(&given)?;
+        }
+        Ok(())
+    }
+
+    #[endpoint("/nothing")]
+    fn nothing(&self) {}
+}
+
+#[test]
+fn results_stand_beside_the_documents() {
+    let give = |given: Value| {
+        let mut host = TestHost::new().parameters(json!({ "given": given }));
+        host.call::<Giving>("/give", documents![{ "text": "a" }])
+    };
+    let reply = give(json!([{ "n": 1 }, { "n": 2 }])).unwrap();
+    assert_eq!((reply.results(), reply.texts()), (Some(&json!({ "n": 2 })), vec!["a".to_owned()]));
+    assert_eq!(reply.host_calls(), ["parameter", "set_results", "set_results"]);
+    assert_eq!(give(json!([])).unwrap().results(), None);
+    let refused = |given: Value| give(json!([given])).unwrap_err().to_string();
+    assert_eq!(refused(json!([1])), "internal: giving results: they are no JSON object");
+    let deep = (0..30).fold(json!({ "a": 1 }), |inner, _| json!({ "a": inner }));
+    assert!(refused(deep).starts_with("resource_exhausted: giving results: a limit"));
+    let mut host = TestHost::new().parameters(json!({ "given": [{ "n": 1 }] }));
+    host.call::<Giving>("/give", documents![]).unwrap();
+    assert_eq!(host.call::<Giving>("/nothing", documents![]).unwrap().results(), None);
+}
+
 #[test]
 fn refusals_name_what_is_wrong() {
     refused(

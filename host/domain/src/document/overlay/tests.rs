@@ -108,6 +108,14 @@ fn refuses_what_the_contract_refuses() {
     check(Invalid, |o| o.set_json("tags", 0, vec![Some("{".into())]));
     check(Invalid, |o| o.set_text_packed("text", 0, "é".into(), vec![1, 2], vec![]));
     check(Invalid, |o| o.set_text("", 0, vec![None]));
+    check(Invalid, |o| o.set_results("[1]"));
+    check(TooLarge, |o| o.set_results(&format!("{{\"a\": {}1{}}}", "[".repeat(30), "]".repeat(30))));
+    check(TooLarge, |o| o.set_results(&format!("{{\"a\": \"{}\"}}", "x".repeat(300))));
+    check(TooLarge, |o| {
+        // Each time counts, for each was checked.
+        o.set_results("{}")?;
+        o.set_results("{}")
+    });
     check(TooLarge, |o| o.set_text("text", 0, vec![Some("x".repeat(1000))]));
     check(TooLarge, |o| o.append(9));
     check(TooLarge, |o| o.append(u32::MAX));
@@ -116,6 +124,19 @@ fn refuses_what_the_contract_refuses() {
         o.set_text("y", 0, vec![None])?;
         o.set_text("z", 0, vec![None])
     });
+}
+
+#[test]
+fn the_last_results_that_were_taken_are_given() {
+    let mut overlay = overlay(&["a"]);
+    assert_eq!(overlay.take_results(), None);
+    overlay.set_results(r#"{"n": 1}"#).unwrap();
+    overlay.set_results(r#"{"n": 2}"#).unwrap();
+    assert_eq!(overlay.set_results("{\"n\": "), Err(AccessError::Invalid));
+    assert!(overlay.written() > 0);
+    let given = overlay.take_results().unwrap();
+    assert_eq!(given.object().get("n"), Some(&serde_json::json!(2)));
+    assert_eq!(texts(&overlay.commit().unwrap()), [Some("a")]);
 }
 
 #[test]

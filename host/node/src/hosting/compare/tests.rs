@@ -1,9 +1,15 @@
 //! Answers side by side: what counts as a difference, and in which words.
 
+use lockgate_domain::Results;
 use lockgate_wire::json;
 use serde_json::{Value, json};
 
 use super::*;
+
+fn reply(documents: &Value, results: Option<&str>) -> ExecutorReply {
+    let results = results.map(|text| Box::new(Results::parse(text, 1 << 20).unwrap()));
+    ExecutorReply { documents: list(documents), results: results.into(), fuel: 1 }
+}
 
 fn list(documents: &Value) -> DocumentList {
     let body = json!({ "data": documents }).to_string();
@@ -12,7 +18,7 @@ fn list(documents: &Value) -> DocumentList {
 
 /// `documents texts tags others`, whether it differs, and the samples.
 fn check(primary: Value, shadow: Value, counts: [u64; 4], samples: &[&str]) -> f64 {
-    let found = compare(&list(&primary), &list(&shadow), 1e-3);
+    let found = compare(&reply(&primary, None), &reply(&shadow, None), 1e-3);
     assert_eq!([found.documents, found.texts, found.tags, found.others], counts, "{primary} {shadow}");
     assert_eq!(found.samples, samples, "{primary} {shadow}");
     assert_eq!(found.differs, !samples.is_empty(), "{primary} {shadow}");
@@ -26,7 +32,7 @@ fn equal_answers_do_not_differ() {
         json!([{"text": "hi", "tags": {"a": 1, "b": [2]}, "weight": 0.5}]),
         json!([{"text": "hi", "chunks": [{"text": "h"}, {"text": "i", "chunks": [{"text": "."}]}]}]),
     ] {
-        let found = compare(&list(&documents), &list(&documents), 0.0);
+        let found = compare(&reply(&documents, None), &reply(&documents, None), 0.0);
         assert!(!found.differs, "{found:?}");
         assert_eq!(found.documents, u64::from(list(&documents).total()));
     }
@@ -108,9 +114,27 @@ fn embeddings_are_compared_by_their_angle() {
 }
 
 #[test]
+fn what_is_given_beside_documents_counts_as_well() {
+    let check = |primary: Option<&str>, shadow: Option<&str>, sample: Option<&str>| {
+        let documents = json!([{ "text": "a" }]);
+        let found = compare(&reply(&documents, primary), &reply(&documents, shadow), 0.0);
+        assert_eq!((found.differs, found.others), (sample.is_some(), u64::from(sample.is_some())));
+        assert_eq!(found.samples.first().map(String::as_str), sample);
+    };
+    check(None, None, None);
+    check(Some(r#"{"a": 1, "b": 2}"#), Some(r#"{"b": 2, "a": 1}"#), None);
+    check(Some(r#"{"n": 1}"#), None, Some(r#"results: {"n":1}, the shadow gives nothing"#));
+    check(Some(r#"{"n": 1}"#), Some(r#"{"n": 2}"#), Some(r#"results: {"n":1}, the shadow gives {"n":2}"#));
+    let long = format!(r#"{{"é": "{}"}}"#, "é".repeat(100_000));
+    let start =
+        format!(r#"results: {{"é":"{}..., the shadow gives nothing"#, "é".repeat(SAMPLE_CHARACTERS - 6));
+    check(Some(&long), None, Some(&start));
+}
+
+#[test]
 fn samples_are_few_and_short() {
     let texts = |text: &str| Value::Array((0..100).map(|_| json!({ "text": text.repeat(1000) })).collect());
-    let found = compare(&list(&texts("a")), &list(&texts("\u{7}")), 0.0);
+    let found = compare(&reply(&texts("a"), None), &reply(&texts("\u{7}"), None), 0.0);
     assert_eq!((found.texts, found.samples.len()), (100, MOST_SAMPLES));
     assert!(found.samples.iter().all(|sample| sample.len() < 300 && !sample.contains('\u{7}')), "{found:?}");
 }

@@ -12,12 +12,13 @@ use crate::{Document, Documents, Error, Result};
 /// Nested levels that are rendered; deeper ones, and cycles, end there.
 const MAX_LEVELS: usize = 16;
 
-/// The reply's documents, what was emitted before, and what the call asked of the host.
+/// The reply's documents, what was given beside them, what was emitted before, and what the call asked of the host.
 #[derive(Clone, Debug)]
 pub struct Reply {
     table: Table,
     rows: Vec<u32>,
     emitted: Vec<Vec<Value>>,
+    results: Option<Value>,
     host_calls: Vec<&'static str>,
 }
 
@@ -26,7 +27,8 @@ impl Reply {
         let table = std::mem::take(&mut state.table);
         let rows = table.reply_rows();
         let emitted = std::mem::take(&mut state.emitted);
-        Self { table, rows, emitted, host_calls: std::mem::take(&mut state.host_calls) }
+        let results = state.results.take();
+        Self { table, rows, emitted, results, host_calls: std::mem::take(&mut state.host_calls) }
     }
 
     /// Number of documents.
@@ -94,6 +96,12 @@ impl Reply {
     #[must_use]
     pub fn emitted(&self) -> &[Vec<Value>] {
         &self.emitted
+    }
+
+    /// What was given beside the documents, `None` if nothing was.
+    #[must_use]
+    pub fn results(&self) -> Option<&Value> {
+        self.results.as_ref()
     }
 
     /// The host calls of the endpoint, by the contract's names with underscores: what it cost.

@@ -21,6 +21,7 @@ pub(crate) struct State {
     pub(crate) logs: Vec<(Level, String)>,
     pub(crate) metrics: BTreeMap<String, f64>,
     pub(crate) emitted: Vec<Vec<Value>>,
+    pub(crate) results: Option<Value>,
     pub(crate) listens_to: Option<usize>,
     pub(crate) host_calls: Vec<&'static str>,
     /// What answers HTTP requests; none denies them.
@@ -46,6 +47,7 @@ impl State {
     /// Forgets what belongs to the call before.
     pub(crate) fn begin(&mut self) {
         self.emitted.clear();
+        self.results = None;
         self.host_calls.clear();
     }
 
@@ -80,6 +82,7 @@ impl Default for State {
             logs: Vec::new(),
             metrics: BTreeMap::new(),
             emitted: Vec::new(),
+            results: None,
             listens_to: None,
             host_calls: Vec::new(),
             http: None,
