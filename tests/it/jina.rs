@@ -6,6 +6,7 @@
 //! without Python these tests fail with one line that says what is needed.
 
 mod cases;
+mod command;
 mod compare;
 mod driver;
 mod outside;

@@ -28,5 +28,6 @@ mod readme;
 mod refused_components;
 mod replay;
 mod strangers;
+mod streaming;
 mod support;
 mod tls;

@@ -3,6 +3,9 @@
 //! One connection per command, one request at a time on it: batches arrive in the order in which they were named,
 //! which is what an index wants. What a gateway answers is read with bounds, as from any stranger.
 
+mod events;
+mod grpc;
+mod handshake;
 mod http;
 mod websocket;
 
@@ -13,18 +16,15 @@ use hyper_util::rt::TokioIo;
 use lockgate_domain::{Limits, Problem};
 use lockgate_socket::{ALPN_HTTP1, ALPN_HTTP2, ClientTls};
 use lockgate_wire::envelope::{Answer, Request};
-use lockgate_wire::grpc;
-use lockgate_wire::proto::jina_single_data_request_rpc_client::JinaSingleDataRequestRpcClient;
-use serde_json::Value;
-use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
 use crate::call::marks::Marks;
 use crate::call::target::{Protocol, Target};
-use crate::failure::Report;
+use crate::failure::{Failure, Report};
 use crate::tls;
 
+use self::grpc::GrpcConnection;
 use self::http::HttpConnection;
 use self::websocket::WebSocketConnection;
 
@@ -35,8 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the gateway may need beyond the caller's deadline to say that it is over.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Where a gateway puts the whole problem of a refused request.
-const ERROR: &str = "lockgate-error";
+/// Whoever gets the documents of a stream, and the failure at its end.
+pub(crate) type Take<'a> = dyn FnMut(&Answer) -> Result<(), Failure> + Send + 'a;
 
 /// A connection to a gateway.
 pub(crate) struct Connection {
@@ -46,31 +46,36 @@ pub(crate) struct Connection {
 }
 
 enum Transport {
-    Grpc(JinaSingleDataRequestRpcClient<Channel>, MetadataMap),
+    Grpc(Box<GrpcConnection>),
     Http(HttpConnection),
     WebSocket(Box<WebSocketConnection>),
 }
 
 impl Connection {
     /// Connects. `timeout` is the time that each request may take, `marks` go with each of them. Behind TLS those are
-    /// trusted that the file `ca` names, else the system's authorities.
+    /// trusted that the file `ca` names, else the system's authorities. A connection is for whole answers or for streams.
     pub(crate) async fn open(
         target: Target,
         timeout: Option<Duration>,
         marks: &Marks,
         ca: Option<&Path>,
+        streams: bool,
     ) -> Result<Self, Report> {
         let secure = security(&target, ca)?;
         let secure = secure.as_ref();
         let connecting = async {
             Ok(match target.protocol {
-                Protocol::Grpc => Transport::Grpc(open_grpc(&target, secure).await?, marks.metadata()?),
+                Protocol::Grpc => {
+                    let connection = GrpcConnection::open(&target, secure, marks.metadata()?).await?;
+                    Transport::Grpc(Box::new(connection))
+                }
                 Protocol::Http => {
                     Transport::Http(HttpConnection::open(&target, secure, marks.headers()?).await?)
                 }
                 Protocol::WebSocket => {
                     let headers = marks.headers()?;
-                    let connection = WebSocketConnection::open(&target, secure, timeout, headers).await?;
+                    let connection =
+                        WebSocketConnection::open(&target, secure, timeout, headers, streams).await?;
                     Transport::WebSocket(Box::new(connection))
                 }
             })
@@ -83,20 +88,28 @@ impl Connection {
 
     /// Sends one request and waits for its answer. An executor's failure is in the answer.
     pub(crate) async fn call(&mut self, request: &Request) -> Result<Answer, Report> {
-        let (timeout, tls) = (self.timeout, self.target.tls);
+        let timeout = self.timeout;
         let calling = async {
             match &mut self.transport {
-                Transport::Grpc(client, marks) => call_grpc(client, request, timeout, marks, tls).await,
+                Transport::Grpc(connection) => connection.call(request, timeout).await,
                 Transport::Http(connection) => connection.call(request, timeout).await,
                 Transport::WebSocket(connection) => connection.call(request).await,
             }
         };
-        let Some(timeout) = timeout else { return calling.await };
-        match tokio::time::timeout(timeout + GRACE, calling).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Report::new(format!("{} did not answer in time", self.target))
-                .hint("--timeout allows more time")),
-        }
+        in_time(&self.target, timeout, calling).await
+    }
+
+    /// Sends one request with one document and hands over what comes, each list as it comes. The time is for all of it.
+    pub(crate) async fn stream(&mut self, request: &Request, take: &mut Take<'_>) -> Result<(), Failure> {
+        let timeout = self.timeout;
+        let streaming = async {
+            match &mut self.transport {
+                Transport::Grpc(connection) => connection.stream(request, timeout, take).await,
+                Transport::Http(connection) => connection.stream(request, timeout, take).await,
+                Transport::WebSocket(connection) => connection.stream(request, take).await,
+            }
+        };
+        in_time(&self.target, timeout, streaming).await
     }
 
     /// Says goodbye where the protocol has a word for it.
@@ -105,6 +118,19 @@ impl Connection {
             connection.close().await;
         }
     }
+}
+
+/// What comes of it, unless it takes longer than the gateway was given.
+async fn in_time<T, E: From<Report>>(
+    target: &Target,
+    timeout: Option<Duration>,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let Some(timeout) = timeout else { return work.await };
+    tokio::time::timeout(timeout + GRACE, work).await.unwrap_or_else(|_| {
+        let late = Report::new(format!("{target} did not answer in time"));
+        Err(late.hint("--timeout allows more time").into())
+    })
 }
 
 /// How to speak TLS with a target, if it asks for that.
@@ -153,52 +179,6 @@ pub(super) async fn channel(target: &Target, secure: Option<&ClientTls>) -> Resu
     });
     let channel = endpoint.connect_with_connector(connector).await;
     channel.map_err(|error| unreachable(target, Some(&error)))
-}
-
-async fn open_grpc(
-    target: &Target,
-    secure: Option<&ClientTls>,
-) -> Result<JinaSingleDataRequestRpcClient<Channel>, Report> {
-    let channel = channel(target, secure).await?;
-    Ok(JinaSingleDataRequestRpcClient::new(channel)
-        .max_decoding_message_size(MAX_ANSWER_BYTES)
-        .max_encoding_message_size(MAX_ANSWER_BYTES))
-}
-
-async fn call_grpc(
-    client: &mut JinaSingleDataRequestRpcClient<Channel>,
-    request: &Request,
-    timeout: Option<Duration>,
-    marks: &MetadataMap,
-    tls: bool,
-) -> Result<Answer, Report> {
-    let message = grpc::encode_request(request).map_err(|problem| refused(&problem))?;
-    let mut message = tonic::Request::new(message);
-    *message.metadata_mut() = marks.clone();
-    if let Some(timeout) = timeout {
-        message.set_timeout(timeout);
-    }
-    let reply = client.process_single_data(message).await.map_err(|status| explain(&status, tls))?;
-    grpc::decode_reply(reply.into_inner(), &limits()).map_err(|problem| unreadable(&problem))
-}
-
-/// A gRPC status in the words of the gateway, whose whole problem travels in the metadata.
-fn explain(status: &tonic::Status, tls: bool) -> Report {
-    let problem =
-        status.metadata().get(ERROR).and_then(|json| serde_json::from_slice::<Value>(json.as_bytes()).ok());
-    if let Some(report) = problem.as_ref().and_then(Report::from_json) {
-        return report;
-    }
-    if let Some(error) = std::error::Error::source(status) {
-        // The gateway did not say so: the connection did. What a TLS port answers to plain HTTP/2 is often lost with it.
-        let report = Report::new("the connection to the gateway broke off").because(innermost(error));
-        return if tls { report } else { report.hint("where this port speaks TLS, write grpcs://") };
-    }
-    match (status.message(), status.message().split_once("; hint: ")) {
-        ("", _) => Report::new(format!("the gateway answered {:?}", status.code())),
-        (_, Some((message, hint))) => Report::new(message).hint(hint),
-        (message, None) => Report::new(message),
-    }
 }
 
 fn unreadable(problem: &Problem) -> Report {

@@ -25,7 +25,7 @@ use crate::tls::TrustArguments;
 /// Send documents to a flow
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  lockgate call --text 'hello world'\n  lockgate call --endpoint /index --dir docs --glob '**/*.md'\n  lockgate call --endpoint /search --text 'how do swaps work' --param top_k=5\n  lockgate call http://127.0.0.1:9000 --file photo.png --json\n  lockgate call --executor shout:stable --text 'hello world'\n  lockgate call grpcs://flows.example:443 --ca ca.pem --text 'hello world'\n  cat documents.jsonl | lockgate call ws://127.0.0.1:8080 --jsonl - --json"
+    after_help = "Examples:\n  lockgate call --text 'hello world'\n  lockgate call --endpoint /index --dir docs --glob '**/*.md'\n  lockgate call --endpoint /search --text 'how do swaps work' --param top_k=5\n  lockgate call http://127.0.0.1:9000 --file photo.png --json\n  lockgate call --executor shout:stable --text 'hello world'\n  lockgate call grpcs://flows.example:443 --ca ca.pem --text 'hello world'\n  lockgate call --stream --endpoint /words --text 'one two three'\n  lockgate call --stream --json https://flows.example:443 --endpoint /chat --jsonl questions.jsonl\n  cat documents.jsonl | lockgate call ws://127.0.0.1:8080 --jsonl - --json"
 )]
 pub(crate) struct CallArguments {
     /// Where the flow is served; grpc://, http:// or ws:// chooses the protocol, grpcs://, https:// or wss:// with TLS
@@ -51,6 +51,10 @@ pub(crate) struct CallArguments {
     /// Documents in one request
     #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
+
+    /// Print what a streaming endpoint gives as it comes; each document is sent by itself
+    #[arg(long, conflicts_with = "batch")]
+    stream: bool,
 
     /// Seconds that each request may take, such as 0.5 [default: what the flow allows]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
@@ -84,9 +88,14 @@ pub(crate) async fn run(arguments: Box<CallArguments>, console: &Console) -> Res
     let started = Instant::now();
     let marks = Marks::new(&arguments.marks, &arguments.target, console)?;
     let ca = arguments.trust.ca.clone().or_else(|| saved_ca_for(&arguments.target.authority));
-    let mut connection =
-        Connection::open(arguments.target.clone(), arguments.timeout, &marks, ca.as_deref()).await?;
+    let (target, timeout, streams) = (arguments.target.clone(), arguments.timeout, arguments.stream);
+    let mut connection = Connection::open(target, timeout, &marks, ca.as_deref(), streams).await?;
     let mut call = Call { arguments: &arguments, console, total: inputs.len() as u64, answered: 0, shown: 0 };
+    if streams {
+        call.stream(&inputs, &mut connection).await?;
+        connection.close().await;
+        return call.say_goodbye(inputs.len(), started.elapsed());
+    }
     let batches = call.batches(&inputs);
     let progress = Progress::new(console);
     let bar = (batches.len() > 1).then(|| progress.bar(call.total, "documents"));
@@ -118,6 +127,31 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Sends each document by itself and shows what comes as it comes.
+    async fn stream(&mut self, inputs: &[Input], connection: &mut Connection) -> Result<(), Failure> {
+        if inputs.is_empty() {
+            return Err(Failure::Usage(
+                Report::new("a stream begins with a document, and there is none")
+                    .hint("--text sends one; leave --stream out to call without documents"),
+            ));
+        }
+        for input in inputs {
+            let documents = self.read(std::slice::from_ref(input))?;
+            let request = self.request(documents);
+            let streamed = connection.stream(&request, &mut |answer| self.take(answer, 0)).await;
+            match streamed {
+                Ok(()) => self.answered += 1,
+                Err(Failure::Reports(reports)) => {
+                    return Err(Failure::Reports(
+                        reports.into_iter().map(|report| self.broken_off(report)).collect(),
+                    ));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
     /// Requests to be. JSON lines and other documents are read by different means and do not share one.
     fn batches<'i>(&self, inputs: &'i [Input]) -> Vec<&'i [Input]> {
         if inputs.is_empty() {
@@ -159,13 +193,15 @@ impl Call<'_> {
                 Some(executor) => Report::new(format!("executor \"{executor}\" failed")).problem(problem),
                 None => Report::from(problem),
             };
-            return Err(self.interrupted(report).into());
+            let is_streamed = self.arguments.stream;
+            return Err(if is_streamed { report } else { self.interrupted(report) }.into());
         }
         self.answered += sent as u64;
         if self.arguments.json { self.print_json(answer) } else { self.print(answer) }
     }
 
-    fn print_json(&self, answer: &Answer) -> Result<(), Failure> {
+    fn print_json(&mut self, answer: &Answer) -> Result<(), Failure> {
+        self.shown += u64::from(answer.documents.len());
         let text = json::encode_documents(&answer.documents);
         let documents: Vec<&RawValue> = serde_json::from_str(&text)
             .map_err(|error| Report::new("the answer cannot be written as JSON").because(&error))?;
@@ -175,7 +211,7 @@ impl Call<'_> {
     fn print(&mut self, answer: &Answer) -> Result<(), Failure> {
         let count = u64::from(answer.documents.len());
         let room = self.arguments.show.saturating_sub(self.shown);
-        let is_only = self.total <= 1 && count == 1;
+        let is_only = self.total <= 1 && count == 1 && !self.arguments.stream;
         let width = self.arguments.limit_width.unwrap_or_else(|| self.console.width());
         let lines = render::documents(&answer.documents, self.shown + 1, is_only, room, width);
         lines.iter().try_for_each(|line| self.console.line(line))?;
@@ -198,6 +234,15 @@ impl Call<'_> {
         match (self.answered, self.total) {
             (0, _) => report,
             (answered, total) => report.hint(format!("{answered} of {total} documents were answered before")),
+        }
+    }
+
+    /// What of a stream was shown before it broke off.
+    fn broken_off(&self, report: Report) -> Report {
+        match self.shown {
+            0 => report,
+            1 => report.hint("one document came before"),
+            came => report.hint(format!("{came} documents came before")),
         }
     }
 

@@ -1,11 +1,13 @@
-//! `POST /post` with JSON over one HTTP/1.1 connection that is kept.
+//! `POST /post` with JSON over one HTTP/1.1 connection that is kept. Streams are the same request, answered by events
+//! (`events`).
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, Request as HttpRequest, StatusCode};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use lockgate_domain::{ErrorCode, Parameters, Problem};
@@ -17,9 +19,10 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
-use super::{MAX_ANSWER_BYTES, limits, unreachable, unreadable};
+use super::events::{EVENT_STREAM, Events};
+use super::{MAX_ANSWER_BYTES, Take, limits, unreachable, unreadable};
 use crate::call::target::Target;
-use crate::failure::Report;
+use crate::failure::{Failure, Report};
 use crate::tls;
 
 pub(super) struct HttpConnection {
@@ -54,25 +57,60 @@ impl HttpConnection {
         request: &Request,
         timeout: Option<Duration>,
     ) -> Result<Answer, Report> {
-        let lost = |error: &dyn std::error::Error| {
-            Report::new(format!("the connection to {} broke off", self.target)).because(error)
-        };
+        let response = self.send(request, timeout, "application/json").await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|error| lost(&self.target, error.as_ref()))?.to_bytes();
+        if status == StatusCode::OK { decode(&body) } else { Err(explain(status, &body)) }
+    }
+
+    /// Hands over each document as it comes.
+    pub(super) async fn stream(
+        &mut self,
+        request: &Request,
+        timeout: Option<Duration>,
+        take: &mut Take<'_>,
+    ) -> Result<(), Failure> {
+        let response = self.send(request, timeout, EVENT_STREAM).await?;
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if kind.is_some_and(|kind| kind.starts_with(EVENT_STREAM)) {
+            return Events::new(&self.target, response.into_body()).hand_over(take).await;
+        }
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|error| lost(&self.target, error.as_ref()))?.to_bytes();
+        let is_told = serde_json::from_slice::<Value>(&body).is_ok_and(|body| body.get("error").is_some());
+        if status != StatusCode::OK && is_told {
+            return Err(explain(status, &body).into());
+        }
+        Err(Report::new(format!("{} does not stream: it answered HTTP {status} without events", self.target))
+            .hint("leave --stream out for whole answers; Jina streams from 3.20 on, over grpc://")
+            .into())
+    }
+
+    async fn send(
+        &mut self,
+        request: &Request,
+        timeout: Option<Duration>,
+        wanted: &str,
+    ) -> Result<Response<Incoming>, Report> {
         let mut head = HttpRequest::post("/post")
             .header(HOST, &self.target.authority)
+            .header(ACCEPT, wanted)
             .header(CONTENT_TYPE, "application/json");
         if let Some(timeout) = timeout {
             head = head.header("x-request-timeout-ms", timeout.as_millis().to_string());
         }
         let body = Full::new(Bytes::from(encode(request)));
-        let mut message = head.body(body).map_err(|error| lost(&error))?;
+        let mut message = head.body(body).map_err(|error| lost(&self.target, &error))?;
         message.headers_mut().extend(self.marks.clone());
-        self.sender.ready().await.map_err(|error| lost(&error))?;
-        let response = self.sender.send_request(message).await.map_err(|error| lost(&error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let body = body.map_err(|error| lost(error.as_ref()))?.to_bytes();
-        if status == StatusCode::OK { decode(&body) } else { Err(explain(status, &body)) }
+        self.sender.ready().await.map_err(|error| lost(&self.target, &error))?;
+        self.sender.send_request(message).await.map_err(|error| lost(&self.target, &error))
     }
+}
+
+pub(super) fn lost(target: &Target, error: &dyn std::error::Error) -> Report {
+    Report::new(format!("the connection to {target} broke off")).because(error)
 }
 
 /// The body that Jina's own client sends.
@@ -130,7 +168,7 @@ struct Exception {
     executor: String,
 }
 
-fn decode(body: &[u8]) -> Result<Answer, Report> {
+pub(super) fn decode(body: &[u8]) -> Result<Answer, Report> {
     let bad = |reason: String| unreadable(&Problem::new(ErrorCode::InvalidRequest, reason));
     let parsed: Body<'_> = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
     // Documents of an answer are written as those of a request, so they are read in the same way.
