@@ -131,3 +131,37 @@ async fn a_renewed_certificate_is_used_without_a_restart() {
     let output = run(renewed.folder(), &words).await;
     assert!(printed(&output).contains("HELLO"), "{}", printed(&output));
 }
+
+/// Files of the same length and time as before look unchanged, so only who is told reads them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_makes_the_host_read_its_certificate() {
+    const LENGTH: usize = 8192;
+    let (certificate, renewed) = (TestCertificate::new(), TestCertificate::new());
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    let place = |from: &Path, to: &Path| {
+        let mut text = std::fs::read(from).unwrap();
+        text.resize(LENGTH, b'\n');
+        // In place: another file would be seen.
+        std::fs::write(to, text).unwrap();
+        std::fs::OpenOptions::new().write(true).open(to).unwrap().set_modified(time).unwrap();
+    };
+    place(&certificate.chain(), &certificate.chain());
+    place(&certificate.key(), &certificate.key());
+    let host = host(&certificate).await;
+    host.hang_up();
+    host.wait_for_log("SIGHUP: the certificate has been read and is the same").await;
+    place(&renewed.chain(), &certificate.chain());
+    place(&renewed.key(), &certificate.key());
+    host.hang_up();
+    host.wait_for_log("the certificate has changed and is in use").await;
+    let url = format!("grpcs://localhost:{}", host.address().port());
+    let words = ["call", &url, "--endpoint", "/upper", "--text", "hello", "--ca", "ca.pem"];
+    let output = run(renewed.folder(), &words).await;
+    assert!(printed(&output).contains("HELLO"), "{}", printed(&output));
+    // What cannot be used is told, and changes nothing.
+    std::fs::write(certificate.key(), "no key").unwrap();
+    host.hang_up();
+    host.wait_for_log("cannot be used: the one before stays").await;
+    let output = run(renewed.folder(), &words).await;
+    assert!(printed(&output).contains("HELLO"), "{}", printed(&output));
+}

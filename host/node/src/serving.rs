@@ -15,15 +15,17 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::PoolExecutor;
-use crate::certificates;
+use crate::certificates::Follower;
 use crate::floating::FloatingTasks;
 use crate::tasks::{TaskKind, Tasks, Turns};
 
 /// How often idle instances are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Pools that still exist, in use or about to end.
-pub(crate) type PoolBook = Arc<Mutex<Vec<Weak<PoolExecutor>>>>;
+/// What still exists of a kind, in use or about to end.
+pub(crate) type Book<T> = Arc<Mutex<Vec<Weak<T>>>>;
+/// The pools.
+pub(crate) type PoolBook = Book<PoolExecutor>;
 
 /// How serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +84,8 @@ impl Serving {
         tasks.spawn(TaskKind::PoolSweeper, sweep(pools, ended.clone()));
         // Ports of one flow show one certificate.
         let shown = ports.iter().find_map(|port| port.listener.certificate().cloned());
-        let shown = shown.into_iter().collect();
-        tasks.spawn(TaskKind::Certificates, certificates::follow(shown, ended.clone()));
+        let follower = Follower::new(shown.into_iter().collect())?;
+        tasks.spawn(TaskKind::Certificates, follower.follow(ended.clone()));
         let (gateway_drain, gateway_force) = (drain.clone(), force.clone());
         tasks.spawn(TaskKind::Gateway, async move {
             // Whatever becomes of the gateway, nothing beside it outlives it.
@@ -163,10 +165,15 @@ async fn sweep(pools: PoolBook, ended: CancellationToken) {
     }
 }
 
-/// Pools that exist; forgets the others.
-pub(crate) fn alive(pools: &PoolBook) -> Vec<Arc<PoolExecutor>> {
-    let mut book = pools.lock().unwrap_or_else(PoisonError::into_inner);
+/// What exists; forgets the others.
+pub(crate) fn alive<T>(book: &Book<T>) -> Vec<Arc<T>> {
+    let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
     let alive: Vec<_> = book.iter().filter_map(Weak::upgrade).collect();
-    book.retain(|pool| pool.strong_count() > 0);
+    book.retain(|one| one.strong_count() > 0);
     alive
+}
+
+/// Writes it into the book.
+pub(crate) fn enter<T>(book: &Book<T>, one: &Arc<T>) {
+    book.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(one));
 }

@@ -218,6 +218,11 @@ impl RunningHost {
         signal(self.pid, "TERM");
     }
 
+    /// Asks it to read its files again.
+    pub fn hang_up(&self) {
+        signal(self.pid, "HUP");
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         wait_for("the host to end", async || self.child.try_wait().ok().flatten()).await

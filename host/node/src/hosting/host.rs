@@ -26,7 +26,7 @@ use super::platform::Platform;
 use super::shadow::{Referee, ShadowRunner};
 use super::validator::RuntimeValidator;
 use super::{numbers, reexamine};
-use crate::certificates;
+use crate::certificates::Follower;
 use crate::serving::Ended;
 use crate::tasks::{TaskKind, Tasks, Turns};
 
@@ -119,7 +119,10 @@ impl Host {
         host.surface(TaskKind::Control, async move { api.serve(control, drained).await.cut_off });
         host.background(shadows);
         let shown = [options.data_certificate, options.control_certificate].into_iter().flatten().collect();
-        host.tasks.spawn(TaskKind::Certificates, certificates::follow(shown, host.ended.clone()));
+        let follower = Follower::new(shown).map_err(|error| {
+            Problem::new(ErrorCode::HostFault, format!("SIGHUP cannot be listened to: {error}"))
+        })?;
+        host.tasks.spawn(TaskKind::Certificates, follower.follow(host.ended.clone()));
         Ok(host)
     }
 

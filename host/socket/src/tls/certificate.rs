@@ -79,9 +79,25 @@ impl Certificate {
         if std::mem::replace(&mut *inner.seen.lock(), now) == now {
             return Ok(false);
         }
-        let pair = read_pair(&inner.certificate, &inner.key)?;
-        inner.current.0.store(Arc::new(pair));
+        self.read()?;
         Ok(true)
+    }
+
+    /// Reads the files again, whatever they look like; says whether there is another certificate now. Blocks on the disk.
+    ///
+    /// # Errors
+    /// As [`Certificate::load`]; the pair before stays in use.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let inner = &*self.0;
+        *inner.seen.lock() = [Stamp::of(&inner.certificate), Stamp::of(&inner.key)];
+        let before = inner.current.0.load_full();
+        Ok(self.read()?.cert != before.cert)
+    }
+
+    fn read(&self) -> Result<Arc<CertifiedKey>, TlsError> {
+        let pair = Arc::new(read_pair(&self.0.certificate, &self.0.key)?);
+        self.0.current.0.store(pair.clone());
+        Ok(pair)
     }
 
     /// The file of the certificate.
