@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 /// Files in PEM, gone with the value.
@@ -24,6 +24,8 @@ impl TestCertificate {
     fn write(&self) -> Result<(), Box<dyn std::error::Error>> {
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // With one name for both OpenSSL would take the certificate for one that signed itself.
+        authority.distinguished_name.push(DnType::CommonName, "the authority of a test");
         let authority_key = KeyPair::generate()?;
         let root = authority.self_signed(&authority_key)?;
         let issuer = Issuer::from_params(&authority, &authority_key);

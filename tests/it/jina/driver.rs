@@ -30,9 +30,13 @@ pub(super) struct Script {
 
 impl Script {
     /// Starts it in the environment of that release.
-    pub(super) async fn start(release: &Release, name: &'static str) -> Self {
+    pub(super) async fn start(
+        release: &Release,
+        name: &'static str,
+        environment: &[(&str, PathBuf)],
+    ) -> Self {
         let folder = repository().join("tests/jina");
-        let python = environment(folder.join(release.requirements)).await;
+        let python = interpreter(folder.join(release.requirements)).await;
         let words = NamedTempFile::new().unwrap();
         let mut command = Command::new(python);
         command
@@ -42,6 +46,7 @@ impl Script {
             .env("JINA_HIDE_SURVEY", "1")
             .env("JINA_LOG_LEVEL", "ERROR")
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            .envs(environment.iter().map(|(name, value)| (*name, value)))
             // Flows are stopped by the script that runs them, which hears of the end of its input.
             .kill_on_drop(name != SERVE)
             .stdin(Stdio::piped())
@@ -74,7 +79,7 @@ impl Script {
 }
 
 /// The interpreter of an environment with these packages.
-pub(super) async fn environment(requirements: PathBuf) -> PathBuf {
+pub(super) async fn interpreter(requirements: PathBuf) -> PathBuf {
     let python = tokio::task::spawn_blocking(move || python::jina_python(&requirements)).await.unwrap();
     python.unwrap_or_else(|why| panic!("{why}"))
 }
@@ -84,7 +89,7 @@ pub(super) struct Jina(Script);
 
 impl Jina {
     pub(super) async fn start(release: &Release) -> Self {
-        Self(Script::start(release, SERVE).await)
+        Self(Script::start(release, SERVE, &[]).await)
     }
 
     /// The ports of a flow by protocol.

@@ -1,7 +1,7 @@
 //! One run against one release: each flow in both, each question to both, and what differs without being stated.
 
-use lockgate_testkit::RunningHost;
 use lockgate_testkit::host::HostOptions;
+use lockgate_testkit::{RunningHost, TestCertificate};
 use serde_json::{Value, json};
 
 use super::Release;
@@ -13,6 +13,11 @@ use crate::support::BINARY;
 /// The flow whose executor other flows use from outside, and what stands for its port.
 const OUTSIDE: &str = "outside";
 const OUTSIDE_PORT: &str = "OUTSIDE_PORT";
+/// What stands for the files of a certificate.
+const CERTIFICATE: &str = "TLS_CERTIFICATE";
+const KEY: &str = "TLS_KEY";
+/// Variables that say whom Jina's client trusts: over HTTP and WebSocket, and over gRPC.
+const TRUSTED: [&str; 2] = ["SSL_CERT_FILE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"];
 
 /// How often one is asked where the client blocks.
 const TRIES: usize = 3;
@@ -20,11 +25,14 @@ const TRIES: usize = 3;
 /// Asks both everything that there is for this release.
 pub(super) async fn compare_with_jina(release: &Release) {
     let only = std::env::var("LOCKGATE_JINA_FLOW").ok();
+    let certificate = TestCertificate::new();
+    let trusted = TRUSTED.map(|name| (name, certificate.authority()));
     let mut run = Run {
         release: release.name,
         general: general_differences(),
         jina: Jina::start(release).await,
-        driver: Script::start(release, "drive.py").await,
+        driver: Script::start(release, "drive.py", &trusted).await,
+        certificate,
         findings: Vec::new(),
         compared: 0,
         put_off: 0,
@@ -45,6 +53,7 @@ struct Run {
     general: Vec<StatedDifference>,
     jina: Jina,
     driver: Script,
+    certificate: TestCertificate,
     findings: Vec<String>,
     compared: usize,
     put_off: usize,
@@ -82,7 +91,9 @@ impl Run {
 
     /// The flow's text. One that names an executor outside has it started, in a flow of Jina's for both.
     async fn flow_text(&mut self, name: &str) -> String {
-        let text = flow_of_jina(name);
+        let (chain, key) = (self.certificate.chain(), self.certificate.key());
+        let text = flow_of_jina(name).replace(CERTIFICATE, &chain.display().to_string());
+        let text = text.replace(KEY, &key.display().to_string());
         if !text.contains(OUTSIDE_PORT) {
             return text;
         }

@@ -8,12 +8,12 @@ use lockgate_testkit::{RunningHost, fixtures, repository};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::driver::{Jina, environment};
+use super::driver::{Jina, interpreter};
 use super::{RELEASES, Release};
 use crate::support::{BINARY, flow, serve};
 
 async fn python(release: &Release) -> PathBuf {
-    environment(repository().join("tests/jina").join(release.requirements)).await
+    interpreter(repository().join("tests/jina").join(release.requirements)).await
 }
 
 /// Runs a program of Jina's environment to its end.

@@ -29,9 +29,10 @@ const HTTP1_ANSWER: &str = concat!(
     r#"{"error":{"code":"invalid_request","status":"INVALID_ARGUMENT","source":"client","message":"this port speaks TLS","retryable":false,"hint":"use https://, or grpcs:// and wss:// with lockgate"}}"#,
 );
 
-/// What HTTP/2 is told: empty SETTINGS, then GOAWAY with INADEQUATE_SECURITY and a word for the log.
+/// What HTTP/2 is told: empty SETTINGS, then GOAWAY with INADEQUATE_SECURITY and a word for the log. Its last stream is the
+/// last there can be: were it none, clients of gRPC would take their calls for unseen and send them again for ever.
 const HTTP2_ANSWER: &[u8] = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00\
-\x00\x00\x1c\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0cthis port speaks TLS";
+\x00\x00\x1c\x07\x00\x00\x00\x00\x00\x7f\xff\xff\xff\x00\x00\x00\x0cthis port speaks TLS";
 
 /// Shakes hands. Whoever begins without TLS is told so in its own protocol, as far as that is known.
 pub(crate) async fn shake_hands(
