@@ -23,6 +23,9 @@ pub enum Step {
     Fail(Problem),
     /// Waits, then does another step.
     After(Duration, Box<Step>),
+    /// Emits what the function makes for each number from zero on, as long as it makes something and somebody listens;
+    /// then does another step.
+    Emit(Arc<dyn Fn(u32) -> Option<DocumentList> + Send + Sync>, Box<Step>),
     /// Never answers.
     Hang,
 }
@@ -31,6 +34,11 @@ impl Step {
     /// Gives the documents back.
     pub fn pass() -> Self {
         Step::Answer(Arc::new(|call| call.documents.clone()))
+    }
+
+    /// Emits what the function makes for each number from zero on, then does another step.
+    pub fn emit(make: impl Fn(u32) -> Option<DocumentList> + Send + Sync + 'static, next: Step) -> Self {
+        Step::Emit(Arc::new(make), Box::new(next))
     }
 
     /// Answers with what the function makes of the call.
@@ -45,6 +53,7 @@ impl fmt::Debug for Step {
             Step::Answer(_) => f.write_str("Answer"),
             Step::Fail(problem) => f.debug_tuple("Fail").field(problem).finish(),
             Step::After(time, step) => f.debug_tuple("After").field(time).field(step).finish(),
+            Step::Emit(_, step) => f.debug_tuple("Emit").field(step).finish(),
             Step::Hang => f.write_str("Hang"),
         }
     }
@@ -102,6 +111,15 @@ impl ScriptedExecutor {
         self
     }
 
+    /// Calls its endpoints streaming.
+    #[must_use]
+    pub fn with_streaming(mut self) -> Self {
+        let mut manifest = (*self.manifest).clone();
+        manifest.endpoints.iter_mut().for_each(|endpoint| endpoint.streaming = true);
+        self.manifest = Arc::new(manifest);
+        self
+    }
+
     /// What it was called with so far.
     pub fn calls(&self) -> Vec<ExecutorCall> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -128,6 +146,15 @@ impl ScriptedExecutor {
                 }
                 Step::After(time, next) => {
                     tokio::time::sleep(time).await;
+                    *next
+                }
+                Step::Emit(make, next) => {
+                    for list in (0..).map_while(|number| make(number)) {
+                        let Some(emit) = &call.emit else { break };
+                        if emit.send(list).await.is_err() {
+                            break;
+                        }
+                    }
                     *next
                 }
                 Step::Hang => std::future::pending().await,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_domain::spec::{ComponentRole, PoolOptions};
@@ -26,6 +26,7 @@ use serde_json::{Map, Value};
 use crate::adapters::PoolExecutor;
 use crate::capsule::Keeper;
 use crate::node::Node;
+use crate::serving;
 
 use self::remote::Remotes;
 
@@ -272,7 +273,7 @@ pub(crate) async fn prepare(
     tell: &(dyn Fn(StageEvent<'_>) + Sync),
 ) -> Result<(Pools, Deployment), DeployError> {
     // First of all connections begin, so that they are made while components compile.
-    let remotes = remote::begin(&source.spec, current)?;
+    let remotes = remote::begin(node, &source.spec, current)?;
     let mut components = Vec::with_capacity(source.spec.stages.len());
     // A stage that passes documents on is the flow's own affair: no component, no pool.
     for spec in &source.spec.stages {
@@ -387,8 +388,7 @@ impl Part<'_> {
             .prewarm()
             .await
             .map_err(|problem| DeployError::NotWarm { stage: spec.name.clone(), problem })?;
-        let book = node.pool_book();
-        book.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&executor));
+        serving::enter(node.pool_book(), &executor);
         Ok(executor)
     }
 }

@@ -1,4 +1,4 @@
-//! What the node adds to the page at `/metrics`: the numbers of its pools.
+//! What the node adds to the page at `/metrics`: the numbers of its pools and of executors elsewhere.
 //!
 //! While a swap goes on, an executor has two pools, and the page shows their sum; when the old one has ended, its
 //! counts are gone, which a collector takes for a restart. Series are bounded: by the stages of the flow, and for
@@ -18,25 +18,32 @@ use lockgate_telemetry::inventory::{
 use lockgate_telemetry::page::Page;
 
 use crate::floating::FloatingPlaces;
-use crate::serving::{PoolBook, alive};
+use crate::remote::RemoteExecutor;
+use crate::serving::{Book, PoolBook, alive};
 
-/// Reads all pools that exist, the batchers of what is served and what floats, each time it is asked.
-pub(crate) fn source(
-    pools: PoolBook,
-    routes: Routes,
-    places: Arc<FloatingPlaces>,
-) -> Arc<dyn Fn(&mut Page) + Send + Sync> {
-    Arc::new(move |page| {
-        let (floating, refused) = places.numbers();
-        page.add(&FLOATING, &[], floating as f64);
-        page.add(&FLOATING_REFUSED, &[], refused as f64);
-        for executor in alive(&pools) {
-            add(page, executor.pool());
-        }
-        for flow in routes.flows() {
-            flow.plan().batchers().for_each(|batcher| add_batches(page, batcher));
-        }
-    })
+/// Where the numbers are.
+pub(crate) struct Sources {
+    pub(crate) pools: PoolBook,
+    pub(crate) remotes: Book<RemoteExecutor>,
+    pub(crate) routes: Routes,
+    pub(crate) places: Arc<FloatingPlaces>,
+}
+
+impl Sources {
+    /// Reads all pools and external executors that exist, the batchers of what is served and what floats, each time it
+    /// is asked.
+    pub(crate) fn read(self) -> Arc<dyn Fn(&mut Page) + Send + Sync> {
+        Arc::new(move |page| {
+            let (floating, refused) = self.places.numbers();
+            page.add(&FLOATING, &[], floating as f64);
+            page.add(&FLOATING_REFUSED, &[], refused as f64);
+            alive(&self.pools).iter().for_each(|executor| add(page, executor.pool()));
+            alive(&self.remotes).iter().for_each(|remote| remote.add_to(page));
+            for flow in self.routes.flows() {
+                flow.plan().batchers().for_each(|batcher| add_batches(page, batcher));
+            }
+        })
+    }
 }
 
 fn add_batches(page: &mut Page, batcher: &Batcher) {

@@ -17,7 +17,8 @@ use crate::deploy::{self, DeployError, Deployment, FlowSource, Pools, StageEvent
 use crate::floating::{FloatingPlaces, FloatingTasks};
 use crate::inspect::Inspection;
 use crate::metrics;
-use crate::serving::{PoolBook, Serving};
+use crate::remote::RemoteExecutor;
+use crate::serving::{Book, PoolBook, Serving};
 
 /// Configuration of a node.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +43,7 @@ struct Inner {
     routes: Routes,
     deployed: Mutex<Deployed>,
     pools: PoolBook,
+    remotes: Book<RemoteExecutor>,
     capsules: Option<PathBuf>,
     floating: FloatingTasks,
     places: Arc<FloatingPlaces>,
@@ -76,6 +78,7 @@ impl Node {
             routes: Routes::default(),
             deployed: Mutex::default(),
             pools: PoolBook::default(),
+            remotes: Book::default(),
             capsules: options.capsules,
             places: floating.places(FLOATING_RUNS, FLOATING_BYTES),
             floating,
@@ -111,7 +114,13 @@ impl Node {
 
     /// Serves what is deployed on these ports, until the handle ends it.
     pub fn serve(&self, ports: Vec<Port>, options: GatewayOptions) -> io::Result<Serving> {
-        let metrics = metrics::source(self.0.pools.clone(), self.0.routes.clone(), self.0.places.clone());
+        let numbers = metrics::Sources {
+            pools: self.0.pools.clone(),
+            remotes: self.0.remotes.clone(),
+            routes: self.0.routes.clone(),
+            places: self.0.places.clone(),
+        };
+        let metrics = numbers.read();
         let floating = (self.0.floating.clone(), options.drain_timeout);
         let door = Arc::new(OpenDoor::new(self.0.routes.clone()));
         let gateway = Gateway::new(options, door).with_metrics(metrics);
@@ -157,5 +166,9 @@ impl Node {
 
     pub(crate) fn pool_book(&self) -> &PoolBook {
         &self.0.pools
+    }
+
+    pub(crate) fn remote_book(&self) -> &Book<RemoteExecutor> {
+        &self.0.remotes
     }
 }

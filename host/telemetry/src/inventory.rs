@@ -50,6 +50,9 @@ const GUEST: &[&str] = &["executor", "name"];
 const BATCH: &[&str] = &["executor", "reason"];
 const TENANT_BATCH: &[&str] = &["tenant", "executor", "reason"];
 const CODE: &[&str] = &["code"];
+const ADDRESS: &[&str] = &["executor", "address"];
+const ADDRESS_STATE: &[&str] = &["executor", "address", "state"];
+const EXECUTOR_CODE: &[&str] = &["executor", "code"];
 const TENANT: &[&str] = &["tenant"];
 const TENANT_EXECUTOR: &[&str] = &["tenant", "executor"];
 
@@ -161,6 +164,30 @@ pub const BATCH_RERUNS: Metric = counter(
 /// A batcher: the queue.
 pub const BATCH_WAITING: Metric =
     gauge("lockgate_batch_waiting", EXECUTOR, "Requests that wait for others to share a call with.");
+/// An external executor: calls that were sent.
+pub const EXTERNAL_CALLS: Metric =
+    counter("lockgate_external_calls_total", ADDRESS, "Calls that were sent to an external executor.");
+/// An external executor: time of these calls.
+pub const EXTERNAL_SECONDS: Metric = counter(
+    "lockgate_external_seconds_total",
+    ADDRESS,
+    "Seconds that these calls took until they were over, whatever came of them; streams to their end.",
+);
+/// An external executor: calls without an answer yet.
+pub const EXTERNAL_IN_FLIGHT: Metric =
+    gauge("lockgate_external_in_flight", ADDRESS, "Calls that wait for an external executor.");
+/// An external executor: calls that came to nothing, at whatever address.
+pub const EXTERNAL_FAILURES: Metric = counter(
+    "lockgate_external_failures_total",
+    EXECUTOR_CODE,
+    "Calls of an external executor that failed, those too that no address could be sent, by the code of the error.",
+);
+/// An external executor: what is known of each address.
+pub const EXTERNAL_ADDRESS: Metric = gauge(
+    "lockgate_external_address",
+    ADDRESS_STATE,
+    "1 for the state that an address of an external executor is in, 0 for the others.",
+);
 /// The control API: requests worked on.
 pub const CONTROL_REQUESTS_IN_FLIGHT: Metric =
     gauge("lockgate_control_requests_in_flight", NONE, "Requests that the control API works on.");
@@ -293,6 +320,11 @@ pub const METRICS: &[Metric] = &[
     BATCHED_DOCUMENTS,
     BATCH_RERUNS,
     BATCH_WAITING,
+    EXTERNAL_CALLS,
+    EXTERNAL_SECONDS,
+    EXTERNAL_IN_FLIGHT,
+    EXTERNAL_FAILURES,
+    EXTERNAL_ADDRESS,
     CONTROL_REQUESTS_IN_FLIGHT,
     CONTROL_REFUSED,
     UPLOADS_IN_FLIGHT,

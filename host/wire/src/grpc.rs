@@ -21,7 +21,7 @@ use crate::proto::status_proto::{ExceptionProto, StatusCode};
 mod parameters;
 mod single;
 
-pub use single::{decode_single, encode_singles};
+pub use single::{decode_single, decode_single_reply, encode_single, encode_singles};
 
 /// How every list with a document begins: field 1, a message. A pickle begins with its version, 0x80.
 const DOCUMENT_TAG: u8 = 0x0a;
@@ -62,6 +62,21 @@ pub fn encode_endpoints(
 ) -> proto::EndpointsProto {
     let schemas = Some(parameters::to_struct(&Parameters::new(schemas)));
     proto::EndpointsProto { endpoints, write_endpoints: Vec::new(), schemas }
+}
+
+/// Reads which endpoints there are, and of each whether it streams: what Jina calls a generator. Where nothing is said
+/// about an endpoint, it does not.
+pub fn decode_endpoints(message: proto::EndpointsProto) -> Vec<(String, bool)> {
+    let schemas = parameters::from_struct(message.schemas);
+    let streams = |name: &str| {
+        let said = schemas.map().get(name).and_then(|schema| schema.get("is_generator"));
+        said.and_then(serde_json::Value::as_bool).unwrap_or(false)
+    };
+    let described = |name: String| {
+        let streams = streams(&name);
+        (name, streams)
+    };
+    message.endpoints.into_iter().map(described).collect()
 }
 
 fn decode_header(
@@ -149,17 +164,21 @@ fn as_json(problem: &Problem) -> String {
 /// `invalid_request` if the request's dialect cannot hold its documents.
 pub fn encode_request(request: &Request) -> Result<proto::DataRequestProto, Problem> {
     Ok(proto::DataRequestProto {
-        header: Some(proto::HeaderProto {
-            request_id: request.id.clone().unwrap_or_default(),
-            status: None,
-            exec_endpoint: request.endpoint.clone(),
-            target_executor: request.target_executor.clone(),
-            timeout: None,
-        }),
+        header: Some(request_header(request)),
         parameters: Some(parameters::to_struct(&request.parameters)),
         routes: Vec::new(),
         data: Some(content(docs::encode(request.dialect, &request.documents)?)),
     })
+}
+
+fn request_header(request: &Request) -> proto::HeaderProto {
+    proto::HeaderProto {
+        request_id: request.id.clone().unwrap_or_default(),
+        status: None,
+        exec_endpoint: request.endpoint.clone(),
+        target_executor: request.target_executor.clone(),
+        timeout: None,
+    }
 }
 
 /// Reads a reply, for clients.

@@ -9,7 +9,9 @@ use lockgate_domain::{ExecutorName, FlowSpec, Limits, StageSpec};
 use lockgate_flow::client::ExecutorClient as _;
 
 use super::{DeployError, Home, Pools, Stage, StageEvent};
+use crate::node::Node;
 use crate::remote::RemoteExecutor;
+use crate::serving;
 
 pub(super) type Remotes = BTreeMap<ExecutorName, (ExternalSpec, Limits, Arc<RemoteExecutor>)>;
 
@@ -18,7 +20,7 @@ fn external(flow: &FlowSpec) -> impl Iterator<Item = (&StageSpec, &ExternalSpec)
 }
 
 /// Those of the deployment before, where nothing has changed, and new ones that begin to connect.
-pub(super) fn begin(flow: &FlowSpec, current: &Pools) -> Result<Remotes, DeployError> {
+pub(super) fn begin(node: &Node, flow: &FlowSpec, current: &Pools) -> Result<Remotes, DeployError> {
     let mut remotes = Remotes::new();
     for (stage, spec) in external(flow) {
         let kept = current.remotes.get(&stage.name);
@@ -27,10 +29,13 @@ pub(super) fn begin(flow: &FlowSpec, current: &Pools) -> Result<Remotes, DeployE
             Some((_, _, remote)) => remote.clone(),
             None => {
                 let started = RemoteExecutor::start(&stage.name, spec, stage.limits);
-                Arc::new(
-                    started
-                        .map_err(|problem| DeployError::Unreachable { stage: stage.name.clone(), problem })?,
-                )
+                let started =
+                    Arc::new(started.map_err(|problem| DeployError::Unreachable {
+                        stage: stage.name.clone(),
+                        problem,
+                    })?);
+                serving::enter(node.remote_book(), &started);
+                started
             }
         };
         remotes.insert(stage.name.clone(), (spec.clone(), stage.limits, remote));

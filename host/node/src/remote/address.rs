@@ -5,7 +5,7 @@
 //! wait. After [`STRIKES`] calls in a row without an answer the address is a suspect: it gets calls only if there is
 //! no other, until a new connection has answered questions (`connection::open` asks).
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,9 @@ pub(super) struct Address {
     spec: ExternalAddress,
     connection: ArcSwapOption<Connection>,
     in_flight: AtomicUsize,
+    calls: AtomicU64,
+    /// Of calls that are over.
+    nanoseconds: AtomicU64,
     strikes: AtomicU32,
     suspect: AtomicBool,
     /// Wakes the task that keeps the connection.
@@ -45,6 +48,7 @@ pub(super) struct Address {
 #[derive(Debug)]
 pub(super) struct Visit<'a> {
     address: &'a Address,
+    began: Instant,
     deadline: Option<Instant>,
     is_answered: bool,
 }
@@ -56,6 +60,8 @@ impl Address {
             spec: spec.clone(),
             connection: ArcSwapOption::empty(),
             in_flight: AtomicUsize::new(0),
+            calls: AtomicU64::new(0),
+            nanoseconds: AtomicU64::new(0),
             strikes: AtomicU32::new(0),
             suspect: AtomicBool::new(false),
             wanted: Notify::new(),
@@ -90,6 +96,16 @@ impl Address {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Calls so far.
+    pub(super) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Time of the calls that are over.
+    pub(super) fn time(&self) -> Duration {
+        Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed))
+    }
+
     /// Why it is not connected; none if it is, or was not tried to the end.
     pub(super) fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -98,7 +114,8 @@ impl Address {
     /// A call begins.
     pub(super) fn enter(&self, deadline: Option<Instant>) -> Visit<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Visit { address: self, deadline, is_answered: false }
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Visit { address: self, began: Instant::now(), deadline, is_answered: false }
     }
 
     /// That connection is of no use: calls pass it by, and a new one is made.
@@ -141,7 +158,7 @@ impl Address {
 
 impl Visit<'_> {
     /// The other side said something.
-    pub(super) fn answered(mut self) {
+    pub(super) fn answered(&mut self) {
         self.is_answered = true;
         if self.address.strikes.load(Ordering::Relaxed) > 0 {
             self.address.strikes.store(0, Ordering::Relaxed);
@@ -152,6 +169,8 @@ impl Visit<'_> {
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
         self.address.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let took = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.address.nanoseconds.fetch_add(took, Ordering::Relaxed);
         if !self.is_answered && self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             self.address.strike();
         }

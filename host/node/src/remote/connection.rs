@@ -2,8 +2,10 @@
 //!
 //! Which DocArray the other side understands is its own property: `_status` names the version that a Jina executor has
 //! installed. Below 0.30 that is v1; everything else, ours included, gets v2, which can say whatever a document holds.
+//! Which endpoints stream is in what Jina calls their schemas.
 //! No pings are sent: Jina's executors take them for an attack. Silence shows in calls that are left unanswered.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -14,19 +16,26 @@ use lockgate_domain::manifest::EndpointManifest;
 use lockgate_domain::{EndpointName, Manifest};
 use lockgate_socket::{ClientSocket, client_hint};
 use lockgate_wire::envelope::Dialect;
+use lockgate_wire::grpc;
 use lockgate_wire::proto::jina_discover_endpoints_rpc_client::JinaDiscoverEndpointsRpcClient;
 use lockgate_wire::proto::jina_info_rpc_client::JinaInfoRpcClient;
 use lockgate_wire::proto::jina_single_data_request_rpc_client::JinaSingleDataRequestRpcClient;
-use lockgate_wire::proto::{DataRequestProto, JinaInfoProto};
+use lockgate_wire::proto::jina_single_document_request_rpc_client::JinaSingleDocumentRequestRpcClient;
+use lockgate_wire::proto::{DataRequestProto, EndpointsProto, JinaInfoProto, SingleDocumentRequestProto};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 use super::Shared;
 use super::address::Address;
 
+/// Bytes of one answer that may wait here for whoever takes them.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// Bytes of all answers on one connection. So many that callers who do not take their streams never hold up the calls
+/// of others: as many of them as there are windows in it.
+const CONNECTION_WINDOW: u32 = 1 << 30;
 /// Largest header block of an answer.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
 /// Largest answer about itself.
@@ -38,6 +47,9 @@ const UNKNOWN: [Code; 3] = [Code::Unimplemented, Code::Unknown, Code::Internal];
 #[derive(Debug)]
 pub(super) struct Connection {
     client: JinaSingleDataRequestRpcClient<Sender>,
+    streams: JinaSingleDocumentRequestRpcClient<Sender>,
+    /// Whether streams are asked for: not where the other side has said that it knows none.
+    may_stream: AtomicBool,
     dialect: Dialect,
     ended: CancellationToken,
 }
@@ -63,6 +75,23 @@ impl Connection {
     ) -> Result<DataRequestProto, Status> {
         self.client.clone().process_single_data(request).await.map(tonic::Response::into_inner)
     }
+
+    /// One document in, documents out as they come. Dropping them ends the call there.
+    pub(super) async fn stream(
+        &self,
+        request: tonic::Request<SingleDocumentRequestProto>,
+    ) -> Result<Streaming<SingleDocumentRequestProto>, Status> {
+        self.streams.clone().stream_doc(request).await.map(tonic::Response::into_inner)
+    }
+
+    pub(super) fn may_stream(&self) -> bool {
+        self.may_stream.load(Ordering::Relaxed)
+    }
+
+    /// The other side knows no streams.
+    pub(super) fn knows_no_streams(&self) {
+        self.may_stream.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Connects and asks what is there. The words of the error follow the address.
@@ -75,8 +104,8 @@ pub(super) async fn open(
     let socket = dial(address, shared).await?;
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(16 << 20)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADER_BYTES)
         .handshake::<_, Body>(TokioIo::new(socket))
         .await
@@ -95,10 +124,14 @@ pub(super) async fn open(
     let dialect = ask_dialect(shared, &sender, &origin).await?;
     let manifest = ask_endpoints(shared, &sender, &origin).await?;
     let most = usize::try_from(shared.limits.written_bytes).unwrap_or(usize::MAX);
-    let client = JinaSingleDataRequestRpcClient::with_origin(sender, origin)
+    let client = JinaSingleDataRequestRpcClient::with_origin(sender.clone(), origin.clone())
         .max_decoding_message_size(most)
         .max_encoding_message_size(usize::MAX);
-    Ok((Connection { client, dialect, ended }, manifest))
+    let streams = JinaSingleDocumentRequestRpcClient::with_origin(sender, origin)
+        .max_decoding_message_size(most)
+        .max_encoding_message_size(usize::MAX);
+    let may_stream = AtomicBool::new(true);
+    Ok((Connection { client, streams, may_stream, dialect, ended }, manifest))
 }
 
 async fn dial(address: &Address, shared: &Shared) -> Result<ClientSocket, String> {
@@ -144,19 +177,23 @@ fn dialect_of(info: &JinaInfoProto) -> Dialect {
 async fn ask_endpoints(shared: &Shared, sender: &Sender, origin: &http::Uri) -> Result<Manifest, String> {
     let client = JinaDiscoverEndpointsRpcClient::with_origin(sender.clone(), origin.clone());
     match client.max_decoding_message_size(MAX_PROBE_BYTES).endpoint_discovery(probe(shared, ())).await {
-        Ok(found) => Ok(manifest_of(shared, &found.get_ref().endpoints)),
+        Ok(found) => Ok(manifest_of(shared, found.into_inner())),
         // Jina's own gateways with DocArray v1 fail here. Whatever is asked of them, they pass on.
         Err(status) if is_answer(&status) && UNKNOWN.contains(&status.code()) => {
-            Ok(manifest_of(shared, &[EndpointName::FALLBACK.to_owned()]))
+            let endpoints = vec![EndpointName::FALLBACK.to_owned()];
+            Ok(manifest_of(shared, EndpointsProto { endpoints, ..EndpointsProto::default() }))
         }
         Err(status) => Err(refused(&status)),
     }
 }
 
 /// Names that no caller can ask for are left out, such as those that Jina uses inside.
-fn manifest_of(shared: &Shared, endpoints: &[String]) -> Manifest {
+fn manifest_of(shared: &Shared, endpoints: EndpointsProto) -> Manifest {
     let mut manifest = Manifest { name: shared.name.to_string(), ..Manifest::default() };
-    for name in endpoints.iter().filter_map(|name| EndpointName::parse(name).ok()) {
+    let parsed = grpc::decode_endpoints(endpoints)
+        .into_iter()
+        .filter_map(|(name, streaming)| Some((EndpointName::parse(&name).ok()?, streaming)));
+    for (name, streaming) in parsed {
         let is_known = manifest.endpoints.iter().any(|endpoint| endpoint.name == name);
         if !is_known && manifest.endpoints.len() < Manifest::MAX_ENDPOINTS {
             manifest.endpoints.push(EndpointManifest {
@@ -165,7 +202,7 @@ fn manifest_of(shared: &Shared, endpoints: &[String]) -> Manifest {
                 reads: Vec::new(),
                 writes: Vec::new(),
                 parameters: None,
-                streaming: false,
+                streaming,
             });
         }
     }

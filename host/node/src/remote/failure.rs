@@ -20,6 +20,8 @@ const RETRY_AFTER: &str = "grpc-retry-pushback-ms";
 /// What became of a call that was not answered with documents.
 #[derive(Debug)]
 pub(super) enum Outcome {
+    /// It cannot be sent anywhere.
+    Unsendable(Problem),
     /// The other side has not seen it.
     NotSent(String),
     /// It may have been seen, and no answer came.
@@ -42,6 +44,26 @@ pub(super) fn sort_out(name: &ExecutorName, url: &str, status: &Status) -> Outco
     }
     let what = format!("broke off the call: {}", shown(status.message()));
     Outcome::Lost(problem(ErrorCode::HostFault, name, url, &what).with_grpc(GrpcCode::Unavailable))
+}
+
+/// Sorts what ended a stream. Whatever came before it has been passed on, so such a call is never tried again.
+pub(super) fn sort_out_stream(name: &ExecutorName, url: &str, status: &Status, is_begun: bool) -> Outcome {
+    // What a generator of Jina's raises ends the stream in this way.
+    let is_raised = status.code() == Code::Unknown && std::error::Error::source(status).is_none();
+    if is_raised && !status.message().starts_with(NOT_READY) {
+        let what = format!("answers Unknown: {}", shown(status.message()));
+        return Outcome::Answered(problem(ErrorCode::GuestError, name, url, &what));
+    }
+    match sort_out(name, url, status) {
+        Outcome::NotSent(why) if is_begun => {
+            let what = format!("broke off the stream: {why}");
+            Outcome::Lost(problem(ErrorCode::HostFault, name, url, &what).with_grpc(GrpcCode::Unavailable))
+        }
+        Outcome::Answered(told) if is_begun && told.code().retryable() => {
+            Outcome::Answered(Problem::new(ErrorCode::HostFault, told.message()).with_executor(name))
+        }
+        outcome => outcome,
+    }
 }
 
 /// A failure that the other side put into its answer. Whatever it calls it, to this host it is the executor's.
@@ -173,6 +195,30 @@ mod tests {
         busy.metadata_mut().insert(RETRY_AFTER, "250".parse().unwrap());
         let Outcome::Answered(problem) = sort_out(&name, "grpc://a:1", &busy) else { panic!() };
         assert_eq!((problem.code(), problem.retry_after_ms()), (ErrorCode::Overloaded, Some(250)));
+    }
+
+    #[test]
+    fn what_has_begun_is_not_tried_again() {
+        let name: ExecutorName = "enc".parse().unwrap();
+        let check = |status: Status, is_begun: bool, expected: ErrorCode| match sort_out_stream(
+            &name,
+            "grpc://a:1",
+            &status,
+            is_begun,
+        ) {
+            Outcome::Answered(problem) | Outcome::Lost(problem) => {
+                assert_eq!(problem.code(), expected, "{problem:?}");
+                assert!(problem.message().contains(status.message()), "{problem:?}");
+            }
+            outcome => panic!("{outcome:?}"),
+        };
+        check(Status::unavailable("not the leader"), false, ErrorCode::Unavailable);
+        check(Status::unavailable("not the leader"), true, ErrorCode::HostFault);
+        check(Status::resource_exhausted("full"), true, ErrorCode::HostFault);
+        check(Status::unknown("Unexpected <class 'ValueError'>: x"), true, ErrorCode::GuestError);
+        check(Status::deadline_exceeded("over"), true, ErrorCode::DeadlineExceeded);
+        let lost = sort_out_stream(&name, "grpc://a:1", &Status::unknown(NOT_READY), true);
+        assert!(matches!(lost, Outcome::Lost(_)), "{lost:?}");
     }
 
     #[test]

@@ -4,12 +4,15 @@
 //! connection that is there. Of several addresses a call goes to the less busy of two random ones; those that are gone
 //! or silent are passed over until they answer again. A call is sent to another address only where the first has not
 //! seen it. What the other side may do to us is bounded: how long its answer is, how many documents it has, how long it
-//! takes. Fuel is not charged: it is burned elsewhere.
+//! takes. Fuel is not charged: it is burned elsewhere. A caller that listens gets what an endpoint streams as it comes
+//! (`stream`).
 
 mod address;
 mod balance;
 mod connection;
 mod failure;
+mod numbers;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -20,22 +23,23 @@ use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use lockgate_domain::spec::ExternalSpec;
 use lockgate_domain::{
-    EndpointName, ErrorCode, ExecutorName, Limits, Manifest, NamedResults, Parameters, Problem,
+    DocumentList, EndpointName, ErrorCode, ExecutorName, Limits, Manifest, NamedResults, Parameters, Problem,
 };
 use lockgate_flow::client::{ExecutorCall, ExecutorClient, ExecutorReply, GivenResults};
 use lockgate_socket::{ALPN_HTTP2, ClientTls};
 use lockgate_wire::envelope::Request;
 use lockgate_wire::grpc;
-use lockgate_wire::proto::DataRequestProto;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
 
-use self::address::Address;
+use self::address::{Address, Visit};
 use self::balance::Choice;
 use self::connection::Connection;
 use self::failure::{Outcome, in_answer, sort_out};
+use self::numbers::Failures;
+use self::stream::Streamed;
 
 /// Headers of a request that tell which trace it belongs to.
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
@@ -44,6 +48,7 @@ const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 pub(crate) struct RemoteExecutor {
     shared: Arc<Shared>,
     addresses: Arc<[Arc<Address>]>,
+    failures: Failures,
     /// Keeps the connections.
     _keepers: Mutex<JoinSet<()>>,
 }
@@ -83,7 +88,7 @@ impl RemoteExecutor {
         for address in addresses.iter() {
             keepers.spawn(address::keep(address.clone(), shared.clone()));
         }
-        Ok(Self { shared, addresses, _keepers: Mutex::new(keepers) })
+        Ok(Self { shared, addresses, failures: Failures::default(), _keepers: Mutex::new(keepers) })
     }
 
     /// Waits until one address is connected. `tell` hears why there is none yet, each time that changes.
@@ -151,32 +156,56 @@ impl RemoteExecutor {
                     self.first_connection(call.context.deadline).await.ok_or_else(|| self.unreachable())?
                 }
             };
-            let Choice { address, connection } = choice;
-            let request = self.encode(call, &connection)?;
-            let visit = address.enter(call.context.deadline);
-            match connection.call(request).await {
-                Ok(reply) => {
+            let Choice { address, connection } = &choice;
+            let mut visit = address.enter(call.context.deadline);
+            match self.attempt(call, &choice, &mut visit).await {
+                Ok(reply) => return Ok(reply),
+                Err(Outcome::Unsendable(problem)) => return Err(problem),
+                Err(Outcome::Answered(problem)) => {
                     visit.answered();
-                    return self.decode(reply, &address);
+                    return Err(problem);
                 }
-                Err(status) => match sort_out(&self.shared.name, address.url(), &status) {
-                    Outcome::Answered(problem) => {
-                        visit.answered();
-                        return Err(problem);
-                    }
-                    Outcome::Lost(problem) => {
-                        address.renew(&connection);
-                        return Err(problem);
-                    }
-                    Outcome::NotSent(why) => {
-                        visit.answered();
-                        tracing::debug!(executor = %self.shared.name, address = address.url(), why, "a call goes to another address");
-                        address.renew(&connection);
-                    }
-                },
+                Err(Outcome::Lost(problem)) => {
+                    address.renew(connection);
+                    return Err(problem);
+                }
+                Err(Outcome::NotSent(why)) => {
+                    visit.answered();
+                    tracing::debug!(executor = %self.shared.name, address = address.url(), why, "a call goes to another address");
+                    address.renew(connection);
+                }
             }
         }
         Err(self.unreachable())
+    }
+
+    /// One call at one address: a stream where somebody listens and there is one, else one answer.
+    async fn attempt(
+        &self,
+        call: &ExecutorCall,
+        choice: &Choice,
+        visit: &mut Visit<'_>,
+    ) -> Result<ExecutorReply, Outcome> {
+        if let Some(emit) = self.listener(call, &choice.connection) {
+            match self.stream(call, emit, choice, visit).await? {
+                Streamed::Ended => {
+                    let (documents, results) = (DocumentList::default(), GivenResults::Nothing);
+                    return Ok(ExecutorReply { documents, results, fuel: 0 });
+                }
+                Streamed::Unknown => choice.connection.knows_no_streams(),
+            }
+        }
+        let (name, url) = (&self.shared.name, choice.address.url());
+        let request = self.encode(call, &choice.connection, grpc::encode_request)?;
+        let reply = choice.connection.call(request).await.map_err(|status| sort_out(name, url, &status))?;
+        visit.answered();
+        let answer = grpc::decode_reply(reply, &self.shared.limits)
+            .map_err(|problem| Outcome::Answered(failure::unreadable(name, url, &problem)))?;
+        if let Some(problem) = answer.failure {
+            return Err(Outcome::Answered(in_answer(name, problem)));
+        }
+        let results = self.results(&answer.parameters, &choice.address).map_err(Outcome::Answered)?;
+        Ok(ExecutorReply { documents: answer.documents, results, fuel: 0 })
     }
 
     /// While no address has been tried to the end, something may come of it.
@@ -204,11 +233,12 @@ impl RemoteExecutor {
         }
     }
 
-    fn encode(
+    fn encode<M>(
         &self,
         call: &ExecutorCall,
         connection: &Connection,
-    ) -> Result<tonic::Request<DataRequestProto>, Problem> {
+        write: impl FnOnce(&Request) -> Result<M, Problem>,
+    ) -> Result<tonic::Request<M>, Outcome> {
         let request = Request {
             id: Some(call.context.id.as_str().to_owned()),
             endpoint: Some(call.endpoint.to_string()),
@@ -217,13 +247,10 @@ impl RemoteExecutor {
             documents: call.documents.clone(),
             dialect: connection.dialect(),
         };
-        let message = grpc::encode_request(&request).map_err(|problem| {
+        let message = write(&request).map_err(|problem| {
             let (name, message) = (&self.shared.name, problem.message());
-            Problem::new(
-                ErrorCode::InvalidRequest,
-                format!("external executor `{name}` cannot be sent these documents: {message}"),
-            )
-            .with_executor(name)
+            let message = format!("external executor `{name}` cannot be sent these documents: {message}");
+            Outcome::Unsendable(Problem::new(ErrorCode::InvalidRequest, message).with_executor(name))
         })?;
         let mut message = tonic::Request::new(message);
         *message.metadata_mut() = self.shared.metadata.clone();
@@ -237,16 +264,6 @@ impl RemoteExecutor {
             message.set_timeout(deadline.saturating_duration_since(Instant::now()));
         }
         Ok(message)
-    }
-
-    fn decode(&self, reply: DataRequestProto, address: &Address) -> Result<ExecutorReply, Problem> {
-        let answer = grpc::decode_reply(reply, &self.shared.limits)
-            .map_err(|problem| failure::unreadable(&self.shared.name, address.url(), &problem))?;
-        if let Some(problem) = answer.failure {
-            return Err(in_answer(&self.shared.name, problem));
-        }
-        let results = self.results(&answer.parameters, address)?;
-        Ok(ExecutorReply { documents: answer.documents, results, fuel: 0 })
     }
 
     /// What its executors gave beside documents, under the names that it gives them.
@@ -269,7 +286,12 @@ impl ExecutorClient for RemoteExecutor {
     }
 
     fn call(&self, call: ExecutorCall) -> BoxFuture<'_, Result<ExecutorReply, Problem>> {
-        Box::pin(async move { self.send(&call).await })
+        Box::pin(async move {
+            let tally = self.failures.watch(call.context.deadline);
+            let result = self.send(&call).await;
+            tally.end(&result);
+            result
+        })
     }
 }
 

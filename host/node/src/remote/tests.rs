@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
+mod streams;
+
 /// Far beyond what any condition takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,6 +32,12 @@ struct Other {
 impl Other {
     async fn start(steps: Vec<Step>) -> Self {
         Self::on(TcpListener::bind(("127.0.0.1", 0)).await.unwrap(), steps)
+    }
+
+    /// Its endpoints stream.
+    async fn streaming(steps: Vec<Step>) -> Self {
+        let script = ScriptedExecutor::new(&["/upper", "/other"], steps).with_streaming();
+        Self::of(TcpListener::bind(("127.0.0.1", 0)).await.unwrap(), script)
     }
 
     fn on(listener: TcpListener, steps: Vec<Step>) -> Self {
@@ -275,13 +283,12 @@ fn calls_left_unanswered_make_a_suspect() {
     let address = Address::new(&spec(&[nobody()]).addresses[0]);
     let late = Some(Instant::now());
     let check = |deadline: Option<Instant>, is_answered: bool, expected: bool| {
-        let visit = address.enter(deadline);
+        let mut visit = address.enter(deadline);
         assert_eq!(address.in_flight(), 1);
         if is_answered {
-            visit.answered()
-        } else {
-            drop(visit)
+            visit.answered();
         }
+        drop(visit);
         assert_eq!((address.is_suspect(), address.in_flight()), (expected, 0));
     };
     check(late, false, false);

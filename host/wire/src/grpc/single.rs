@@ -3,11 +3,11 @@
 //! A message carries one document, so a list that was emitted at once becomes as many messages. They have neither routes
 //! nor parameters: what they would say is known only when the stream is over.
 
-use lockgate_domain::{Limits, Problem};
+use lockgate_domain::{DocumentList, ErrorCode, Limits, Parameters, Problem};
 
-use super::{decode_header, encode_header};
+use super::{decode_header, decode_status, encode_header, parameters};
 use crate::docs;
-use crate::envelope::{Reply, Request};
+use crate::envelope::{Answer, Reply, Request};
 use crate::proto;
 
 /// Reads a request with one document.
@@ -38,4 +38,40 @@ pub fn encode_singles(reply: &Reply<'_>) -> Vec<proto::SingleDocumentRequestProt
         Some(failure) => vec![message(documents.into_iter().next().unwrap_or_default(), Some(failure))],
         None => documents.into_iter().map(|document| message(document, None)).collect(),
     }
+}
+
+/// Writes a request with one document, for clients.
+///
+/// # Errors
+/// `invalid_request` if there is not exactly one document, or the request's dialect cannot hold it.
+pub fn encode_single(request: &Request) -> Result<proto::SingleDocumentRequestProto, Problem> {
+    let documents = docs::encode_each(request.dialect, &request.documents)?;
+    let [document] = documents.as_slice() else {
+        let message = format!("a stream begins with one document, not with {}", documents.len());
+        return Err(Problem::new(ErrorCode::InvalidRequest, message).with_hint("ask for each by itself"));
+    };
+    Ok(proto::SingleDocumentRequestProto {
+        header: Some(super::request_header(request)),
+        parameters: Some(parameters::to_struct(&request.parameters)),
+        document: document.clone(),
+        ..proto::SingleDocumentRequestProto::default()
+    })
+}
+
+/// Reads one message of a stream, for clients: a list of one document, or a failure.
+///
+/// # Errors
+/// As [`decode_single`].
+pub fn decode_single_reply(
+    message: proto::SingleDocumentRequestProto,
+    limits: &Limits,
+) -> Result<Answer, Problem> {
+    let header = message.header.unwrap_or_default();
+    let failure = header.status.and_then(decode_status);
+    let documents = match (&failure, message.document.is_empty()) {
+        (Some(_), true) => DocumentList::default(),
+        _ => docs::decode_one(&message.document, limits)?.0,
+    };
+    let (request_id, routes) = (header.request_id, Vec::new());
+    Ok(Answer { request_id, parameters: Parameters::default(), routes, failure, documents })
 }

@@ -151,6 +151,60 @@ fn single_documents_go_there_and_back() {
 }
 
 #[test]
+fn clients_write_and_read_single_documents() {
+    let list = |texts: &[&str]| {
+        let mut builder = lockgate_domain::document::DocumentListBuilder::new(Limits::default());
+        for text in texts {
+            let row = builder.push_root().unwrap();
+            builder.set_text("text", row, text).unwrap();
+        }
+        builder.finish().unwrap()
+    };
+    let problem = Problem::new(ErrorCode::GuestError, "no");
+    for dialect in [Dialect::DocArrayV1, Dialect::DocArrayV2] {
+        let sent = request(dialect, list(&["a"]));
+        let read = decode_single(encode_single(&sent).unwrap(), &Limits::default()).unwrap();
+        assert_eq!((&read.id, &read.endpoint, read.dialect), (&sent.id, &sent.endpoint, dialect));
+        assert_eq!((read.parameters, read.documents.text("text", 0)), (sent.parameters, Some("a")));
+        for texts in [&[][..], &["a", "b"]] {
+            let refused = encode_single(&request(dialect, list(texts))).unwrap_err();
+            assert!(refused.message().contains(&format!("not with {}", texts.len())), "{refused:?}");
+        }
+        let documents = list(&["a"]);
+        let reply = |failure| {
+            let reply = Reply {
+                request_id: "r1",
+                endpoint: "/x",
+                parameters: &Parameters::default(),
+                routes: &[],
+                failure,
+                documents: &documents,
+                dialect,
+            };
+            decode_single_reply(encode_singles(&reply).remove(0), &Limits::default()).unwrap()
+        };
+        let answer = reply(None);
+        assert_eq!((answer.request_id.as_str(), answer.documents.text("text", 0)), ("r1", Some("a")));
+        assert!(answer.failure.is_none());
+        assert_eq!(reply(Some(&problem)).failure.map(|told| told.code()), Some(ErrorCode::GuestError));
+    }
+}
+
+#[test]
+fn what_streams_is_read_of_schemas() {
+    let check = |schemas: serde_json::Value, expected: bool| {
+        let serde_json::Value::Object(schemas) = schemas else { panic!("an object") };
+        let message = encode_endpoints(vec!["/x".to_owned()], schemas);
+        assert_eq!(decode_endpoints(message), [("/x".to_owned(), expected)]);
+    };
+    check(json!({}), false);
+    check(json!({ "/x": { "is_generator": true } }), true);
+    check(json!({ "/x": { "is_generator": false }, "/y": { "is_generator": true } }), false);
+    check(json!({ "/x": { "is_generator": "true" } }), false);
+    check(json!({ "/x": true }), false);
+}
+
+#[test]
 fn documents_that_do_not_fit_make_an_error_reply() {
     let mut builder = lockgate_domain::document::DocumentListBuilder::new(Limits::default());
     let row = builder.push_root().unwrap();
