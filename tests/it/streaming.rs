@@ -9,6 +9,7 @@ use lockgate_testkit::{RunningHost, wait_for};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 use crate::support::{BINARY, flow, serve};
 
@@ -78,10 +79,11 @@ async fn nothing_is_waited_for_and_who_leaves_ends_it() {
 }
 
 /// Answers every request with the same, once.
-async fn answering(answer: &'static [u8]) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+async fn answering(answer: &'static [u8]) -> (std::net::SocketAddr, JoinSet<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let answering = tokio::spawn(async move {
+    let mut answering = JoinSet::new();
+    answering.spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut asked = [0; 4096];
             drop(stream.read(&mut asked).await);
@@ -94,14 +96,13 @@ async fn answering(answer: &'static [u8]) -> (std::net::SocketAddr, tokio::task:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_stream_is_told() {
     let check = async |scheme: &str, answer: &'static [u8], expected: &str| {
-        let (address, answering) = answering(answer).await;
+        let (address, _answering) = answering(answer).await;
         let mut command = lockgate(Path::new(BINARY));
         let url = format!("{scheme}://{address}");
         let output =
             command.args(["call", &url, "--stream", "--json", "--text", "a"]).output().await.unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(error.contains(expected) && !output.status.success(), "{error}");
-        answering.abort();
     };
     let plain = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
     check("http", plain, "does not stream: it answered HTTP 200 OK without events").await;
