@@ -23,7 +23,7 @@ async fn check(release: &Release) {
     let mut jina = Jina::start(release).await;
     let is_typed = release.generation != "1";
     let ports = jina.serve("outside", &flow(host.address().port(), is_typed)).await;
-    let mut driver = Script::start(release, "drive.py").await;
+    let mut driver = Script::start(release, "drive.py", &[]).await;
     let mut ask = async |endpoint: &str| {
         let documents = json!([{ "id": "a", "text": "x" }, { "id": "b", "text": "y" }]);
         let ask = json!({ "endpoint": endpoint, "documents": documents });
