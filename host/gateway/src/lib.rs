@@ -12,6 +12,7 @@
 mod admission;
 mod approach;
 mod circumstances;
+mod cork;
 mod departures;
 mod door;
 mod front;
@@ -26,6 +27,7 @@ mod parts;
 mod ports;
 mod routes;
 mod serve;
+mod streams;
 mod websocket;
 
 #[cfg(test)]

@@ -9,18 +9,20 @@ use std::sync::Arc;
 
 use http::Version;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use lockgate_domain::spec::Protocol;
 use lockgate_socket::{ALPN_HTTP1, ALPN_HTTP2, Acceptor, Arrival, Socket, SocketLimits};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::cork::Corked;
 use crate::departures::Departures;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::options::GatewayOptions;
 use crate::ports::Port;
+use crate::streams::Streams;
 use crate::websocket::PendingSession;
 
 /// How draining ended.
@@ -33,11 +35,10 @@ pub struct Drained {
 /// Serves until `shutdown` is cancelled, then drains.
 pub(crate) async fn serve(gate: Arc<Gate>, ports: Vec<Port>, shutdown: CancellationToken) -> Drained {
     let front = Front::new(gate.clone());
-    let builder = Arc::new(protocol(&gate.options));
     let protocols: Vec<Option<Protocol>> = ports.iter().map(|port| port.protocol).collect();
     let serve = move |socket, arrival: Arrival| {
         let only = protocols.get(arrival.listener).copied().flatten();
-        serve_connection(front.clone(), builder.clone(), socket, arrival.peer, only)
+        serve_connection(front.clone(), socket, arrival.peer, only)
     };
     let limits = SocketLimits {
         max_connections: gate.options.max_connections,
@@ -61,13 +62,7 @@ pub(crate) async fn serve(gate: Arc<Gate>, ports: Vec<Port>, shutdown: Cancellat
     Drained { cut_off }
 }
 
-async fn serve_connection(
-    front: Front,
-    builder: Arc<auto::Builder<TokioExecutor>>,
-    socket: Socket,
-    peer: IpAddr,
-    only: Option<Protocol>,
-) {
+async fn serve_connection(front: Front, socket: Socket, peer: IpAddr, only: Option<Protocol>) {
     let (gate, options) = (&front.gate, &front.gate.options);
     let pending = PendingSession::default();
     let departures = Departures::new(options.write_timeout);
@@ -76,24 +71,28 @@ async fn serve_connection(
         let answer = front.clone().answer(only, pending.clone(), peer, request);
         // On HTTP/1 the socket itself sees whether a reply is taken.
         let departures = (version == Version::HTTP_2).then(|| departures.clone());
-        async move {
+        // In a box, which is moved more cheaply on its way through the connection.
+        Box::pin(async move {
             let response = answer.await?;
             Ok::<_, Infallible>(match departures {
                 Some(departures) => response.map(|body| departures.note_all(body)),
                 None => response,
             })
-        }
+        })
     });
+    let streams = Streams::default();
+    let builder = protocol(options, streams.clone());
+    let socket = Corked::new(socket, streams.cork.clone());
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
     tokio::pin!(connection);
     let overdue = departures.overdue();
     tokio::pin!(overdue);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = streams.drive(connection.as_mut()) => ended,
         () = gate.drain.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
-                ended = connection => ended,
+                ended = streams.drive(connection.as_mut()) => ended,
                 () = overdue => return give_up(),
             }
         }
@@ -111,8 +110,8 @@ fn give_up() {
     tracing::debug!("a connection is cut off: its peer takes no replies");
 }
 
-fn protocol(options: &GatewayOptions) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn protocol(options: &GatewayOptions, streams: Streams) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -130,14 +130,14 @@ impl Instance {
     }
 
     /// Calls the guest. Whatever becomes of the future, unburned fuel goes back to the request.
-    pub(crate) async fn invoke(
+    pub(crate) fn invoke(
         &mut self,
         endpoint: Arc<str>,
         invocation: Invocation,
         now: Instant,
-    ) -> Result<InvocationReply, Problem> {
+    ) -> impl Future<Output = Result<InvocationReply, Problem>> {
         let own = after(now, self.store.data().setting.limits.wall_time_ms);
-        self.run(endpoint, invocation, now, own).await
+        self.run(endpoint, invocation, now, own)
     }
 
     /// The same for a replay, whose time is not that of the limits.
@@ -397,7 +397,11 @@ fn with_setting(failure: Failure, setting: &Setting, phase: &str) -> Problem {
 }
 
 /// The future's output, or none if the deadline comes first. Each poll of it is a slice on the tenant's account.
-async fn within<F: Future>(setting: &Setting, until: Instant, future: F) -> Option<F::Output> {
+fn within<F: Future>(
+    setting: &Setting,
+    until: Instant,
+    future: F,
+) -> impl Future<Output = Option<F::Output>> {
     let Standing { share, commons, .. } = &setting.standing;
-    commons.scheduler.within(share, until, future).await
+    commons.scheduler.within(share, until, future)
 }

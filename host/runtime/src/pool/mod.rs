@@ -28,7 +28,7 @@ use crate::meter::Metered;
 use crate::metrics::GuestMetric;
 use crate::recording::{Recording, Replay, Sketch};
 use crate::runtime::Runtime;
-use crate::schedule::ended;
+use crate::schedule::{Work, ended};
 use crate::share::TenantShare;
 use crate::state::{Setting, Standing};
 
@@ -135,21 +135,22 @@ impl InstancePool {
     /// Builds instances, `init` included, until there are `min`. Safe to call again when some were lost.
     pub async fn prewarm(&self) -> Result<(), Problem> {
         let inner = self.0.clone();
-        self.carry(async move { inner.prewarm().await }).await?
+        self.carry(Box::pin(async move { inner.prewarm().await })).await?
     }
 
     /// Runs one call. An endpoint that the executor does not serve passes the documents through.
-    pub async fn invoke(&self, invocation: Invocation) -> Result<InvocationReply, Problem> {
-        let inner = self.0.clone();
-        self.carry(async move { inner.invoke(invocation).await }).await?
+    pub fn invoke(
+        &self,
+        invocation: Invocation,
+    ) -> impl Future<Output = Result<InvocationReply, Problem>> + Send + '_ {
+        // Boxed before anything is awaited: a future that holds it unboxed is as large, and is moved with every call.
+        let call = self.carry(Box::pin(self.0.clone().invoke(invocation)));
+        async move { call.await? }
     }
 
     /// Runs it on threads of its own once it turns out to be long.
-    async fn carry<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Problem> {
-        self.0.runtime.commons().carrier.carry(Box::pin(work)).await.ok_or_else(ended)
+    async fn carry<T: Send + 'static>(&self, work: Work<T>) -> Result<T, Problem> {
+        self.0.runtime.commons().carrier.carry(work).await.ok_or_else(ended)
     }
 
     /// Runs one call in an instance of its own and gives what is needed to run it again; nothing where that cannot be
@@ -160,7 +161,7 @@ impl InstancePool {
         invocation: Invocation,
     ) -> (Result<InvocationReply, Problem>, Option<Recording>) {
         let inner = self.0.clone();
-        let answer = self.carry(async move { inner.invoke_recorded(invocation).await }).await;
+        let answer = self.carry(Box::pin(async move { inner.invoke_recorded(invocation).await })).await;
         answer.unwrap_or_else(|problem| (Err(problem), None))
     }
 
@@ -256,7 +257,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Result<InvocationReply, Problem> {
+    async fn invoke(self: Arc<Self>, invocation: Invocation) -> Result<InvocationReply, Problem> {
         let Some(endpoint) = self.component.resolve(&invocation.endpoint) else {
             return Ok(InvocationReply { documents: invocation.documents, results: None, fuel: 0 });
         };
@@ -267,7 +268,8 @@ impl Inner {
         let mut lease = self.lease(now, invocation.context.deadline).await?;
         if !lease.is_filled() {
             let until = self.wait_until(now, invocation.context.deadline);
-            lease = self.build(lease, until).await?;
+            // Rare and large, so it is not part of every call's future.
+            lease = Box::pin(self.build(lease, until)).await?;
         }
         let Some(instance) = lease.instance() else { return Err(self.closed()) };
         self.counts.calls.fetch_add(1, Ordering::Relaxed);
@@ -285,7 +287,7 @@ impl Inner {
         let is_late = deadline.is_some_and(|deadline| deadline <= now);
         let endpoint = self.component.resolve(&invocation.endpoint);
         let (Some(endpoint), false, false) = (endpoint, is_late, self.component.manifest().stateful) else {
-            return (self.invoke(invocation).await, None);
+            return (self.clone().invoke(invocation).await, None);
         };
         let mut lease = match self.lease(now, deadline).await {
             Ok(lease) => lease,

@@ -71,7 +71,8 @@ pub(crate) struct Carried<'a, T> {
     state: State<T>,
 }
 
-type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// A call that owns all it needs, so that it can move.
+pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 enum State<T> {
     Here(Work<T>),

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-pub(crate) use self::carry::{Carrier, ended};
+pub(crate) use self::carry::{Carrier, Work, ended};
 use self::fair::{Entry, Fair, LaneId, Nanos, SLICE, Ticket};
 use crate::share::TenantShare;
 
