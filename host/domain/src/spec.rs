@@ -445,7 +445,8 @@ pub struct PoolSpec {
     pub mode: Option<InstanceMode>,
     /// Requests that may wait for an instance.
     pub queue: Option<u32>,
-    /// Milliseconds a request waits for a busy instance before another one is built.
+    /// Milliseconds that requests wait for a busy instance, one alone or within a second all together, before another is
+    /// built.
     pub grow_after_ms: Option<u64>,
     /// Milliseconds after which an idle instance above `min` is retired.
     pub idle_ms: Option<u64>,
@@ -466,7 +467,8 @@ pub struct PoolOptions {
     pub mode: InstanceMode,
     /// Requests that may wait for an instance; one more is refused.
     pub queue: u32,
-    /// Milliseconds a request waits for a busy instance before another one is built.
+    /// Milliseconds that requests wait for a busy instance, one alone or within a second all together, before another is
+    /// built.
     pub grow_after_ms: u64,
     /// Milliseconds after which an idle instance above `min` is retired.
     pub idle_ms: u64,

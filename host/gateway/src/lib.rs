@@ -3,7 +3,7 @@
 //! Every protocol does the same three things: it decodes what a caller sent, has [`serve`] run the flow, and encodes
 //! the answer. What protects the host from callers is here too: sizes, counts and waiting times ([`GatewayOptions`]),
 //! admission before work, backpressure on streams. Nothing that a caller started outlives the caller: a request is
-//! worked on inside the task of its connection or stream, and dropping that stops the guests.
+//! worked on inside the task of its connection or stream, and the end of that stops the guests.
 //!
 //! Who calls and which flow is meant is for a [`Door`] to say; the gateway only reads off a request what it shows there.
 //! The [`OpenDoor`] leads to a snapshot ([`Routes`]) that can be replaced at any moment: a request finishes on the plan

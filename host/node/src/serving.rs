@@ -158,6 +158,7 @@ impl Drop for Serving {
 async fn sweep(pools: PoolBook, ended: CancellationToken) {
     let mut turns = Turns::new(SWEEP_INTERVAL, ended);
     while turns.next().await {
+        lockgate_runtime::let_go_of_code();
         let now = Instant::now();
         for executor in alive(&pools) {
             executor.pool().sweep(now);

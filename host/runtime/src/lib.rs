@@ -13,6 +13,7 @@ mod component;
 mod egress;
 mod engine;
 mod failure;
+mod footprint;
 mod grants;
 mod host;
 mod instance;
@@ -33,6 +34,7 @@ mod state;
 
 pub use crate::component::{CompilerCommand, Component, GrantedBy, Import, KnownComponent, compile_worker};
 pub use crate::egress::EgressAllowance;
+pub use crate::footprint::let_go_of_code;
 pub use crate::invocation::{Inputs, Invocation, InvocationReply};
 pub use crate::journal::{JournalEntry, MAX_JOURNAL_BYTES};
 pub use crate::key_value::{KeyValueError, KeyValueStore, MemoryStore};

@@ -150,6 +150,7 @@ impl Host {
         self.tasks.spawn(TaskKind::Examiner, reexamine::run(self.platform.clone(), self.ended.clone()));
         let platform = self.platform.clone();
         self.every(TaskKind::PoolSweeper, SWEEP_INTERVAL, move || {
+            lockgate_runtime::let_go_of_code();
             platform.ground.residents.sweep(platform.ground.clock.now());
             Ok(())
         });

@@ -24,8 +24,16 @@ struct State {
     idle: Vec<Idle>,
     live: u32,
     waiting: VecDeque<Waiter>,
+    waited: Waited,
     next_ticket: u64,
     closed: bool,
+}
+
+/// What calls waited for instances lately, all together.
+#[derive(Default)]
+struct Waited {
+    since: Option<Instant>,
+    time: Duration,
 }
 
 struct Idle {
@@ -35,6 +43,7 @@ struct Idle {
 
 struct Waiter {
     ticket: u64,
+    since: Instant,
     hand: oneshot::Sender<Lease>,
 }
 
@@ -69,7 +78,7 @@ pub(super) struct Ticket {
 }
 
 /// How a wait ended.
-pub(super) enum Waited {
+pub(super) enum WaitEnd {
     /// with an instance, or with a place to build one in
     Served(Lease),
     /// the time is over
@@ -91,9 +100,11 @@ impl Desk {
         if let Some(idle) = state.idle.pop() {
             return Entry::Instance(Lease::new(pool, Some(idle.instance)));
         }
+        let now = Instant::now();
         // Fresh instances never come back, so there is nothing to wait for below the maximum.
         let at_once = options.mode == InstanceMode::Fresh || state.live < options.min.max(1);
-        if state.live < options.max && at_once {
+        let grow_after = Duration::from_millis(options.grow_after_ms);
+        if state.live < options.max && (at_once || state.waited.is_enough(now, grow_after)) {
             state.live += 1;
             return Entry::Build(Lease::new(pool, None));
         }
@@ -103,7 +114,7 @@ impl Desk {
         let (hand, receiver) = oneshot::channel();
         let number = state.next_ticket;
         state.next_ticket += 1;
-        state.waiting.push_back(Waiter { ticket: number, hand });
+        state.waiting.push_back(Waiter { ticket: number, since: now, hand });
         Entry::Wait(Ticket { pool: pool.clone(), number, hand: receiver })
     }
 
@@ -142,6 +153,31 @@ impl Desk {
         let idle = std::mem::take(&mut state.idle);
         state.live = state.live.saturating_sub(u32::try_from(idle.len()).unwrap_or(u32::MAX));
         (idle, std::mem::take(&mut state.waiting))
+    }
+}
+
+// === impl Waited ===
+
+impl Waited {
+    /// How far back it looks: a pool that is too small for short calls shows within that time.
+    const WINDOW: Duration = Duration::from_secs(1);
+
+    /// A call that waited since then waits no more.
+    fn add(&mut self, now: Instant, since: Instant) {
+        if self.since.is_none_or(|start| now.saturating_duration_since(start) > Self::WINDOW) {
+            *self = Self { since: Some(now), time: Duration::ZERO };
+        }
+        self.time += now.saturating_duration_since(since);
+    }
+
+    /// Whether it was so long that there should be one instance more; then it begins anew.
+    fn is_enough(&mut self, now: Instant, enough: Duration) -> bool {
+        let is_recent = self.since.is_some_and(|start| now.saturating_duration_since(start) <= Self::WINDOW);
+        let is_enough = is_recent && self.time >= enough;
+        if is_enough {
+            *self = Self::default();
+        }
+        is_enough
     }
 }
 
@@ -213,6 +249,7 @@ fn give(pool: &Arc<Inner>, mut instance: Option<Box<Instance>>) {
             }
             return;
         };
+        state.waited.add(Instant::now(), waiter.since);
         drop(state);
         match waiter.hand.send(Lease::new(pool, instance.take())) {
             Ok(()) => return,
@@ -226,11 +263,11 @@ fn give(pool: &Arc<Inner>, mut instance: Option<Box<Instance>>) {
 
 impl Ticket {
     /// Waits to be served.
-    pub(super) async fn wait(&mut self, until: Instant) -> Waited {
+    pub(super) async fn wait(&mut self, until: Instant) -> WaitEnd {
         match tokio::time::timeout_at(until.into(), &mut self.hand).await {
-            Ok(Ok(lease)) => Waited::Served(lease),
-            Ok(Err(_)) => Waited::Closed,
-            Err(_) => Waited::Late,
+            Ok(Ok(lease)) => WaitEnd::Served(lease),
+            Ok(Err(_)) => WaitEnd::Closed,
+            Err(_) => WaitEnd::Late,
         }
     }
 
@@ -259,5 +296,33 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waits as (when they ended, how long they were) in milliseconds, then whether 5 ms are enough at some time.
+    #[test]
+    fn many_short_waits_are_one_long_one() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let check = |waits: &[(u64, u64)], now: u64, expected: bool| {
+            let mut waited = Waited::default();
+            for &(end, length) in waits {
+                waited.add(at(end), at(end - length));
+            }
+            let enough = Duration::from_millis(5);
+            assert_eq!(waited.is_enough(at(now), enough), expected, "{waits:?} at {now}");
+            assert!(!waited.is_enough(at(now), enough), "it begins anew");
+        };
+        check(&[], 10, false);
+        check(&[(10, 5)], 11, true);
+        check(&[(10, 2), (12, 2)], 13, false);
+        check(&[(10, 2), (12, 2), (900, 1)], 901, true);
+        check(&[(10, 2), (12, 2), (1500, 4)], 1501, false);
+        check(&[(10, 2), (12, 2), (1500, 4), (1600, 1)], 1601, true);
+        check(&[(10, 5)], 2000, false);
     }
 }

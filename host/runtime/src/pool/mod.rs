@@ -1,10 +1,12 @@
 //! Instances of one revision, and the queue in front of them.
 //!
-//! An idle instance is taken at once; else the call waits, first come first served, and after `grow_after_ms` without
-//! one builds another if the pool may grow. The queue has a length, and one call more is refused with a time to come
-//! back, as is a call whose deadline passes while it waits. A full engine looks the same from here: its slots are
-//! waited for, never an error of the allocator. Every instance is a [`Lease`] while it is out, and the lease's drop is
-//! the one place where it returns or is retired, whatever became of the call.
+//! An idle instance is taken at once; else the call waits, first come first served. Once calls have waited for
+//! `grow_after_ms`, one alone or within a second all together, another is built if the pool may grow: short calls that
+//! wait often for a moment each show a pool that is too small as much as one that waits long. The queue has a length,
+//! and one call more is refused with a time to come back, as is a call whose deadline passes while it waits. A full
+//! engine looks the same from here: its slots are waited for, never an error of the allocator. Every instance is a
+//! [`Lease`] while it is out, and the lease's drop is the one place where it returns or is retired, whatever became of
+//! the call.
 
 mod lease;
 mod setup;
@@ -369,7 +371,7 @@ impl Inner {
         Ok(lease)
     }
 
-    /// Waits in the queue; after `grow_after_ms` builds an instance if there may be one more.
+    /// Waits in the queue; after `grow_after_ms` alone builds an instance if there may be one more.
     async fn wait(
         self: &Arc<Self>,
         mut ticket: lease::Ticket,
@@ -378,18 +380,18 @@ impl Inner {
     ) -> Result<Lease, Problem> {
         let grow_at = after(Instant::now(), self.options.grow_after_ms);
         let lease = match ticket.wait(grow_at.min(until)).await {
-            lease::Waited::Served(lease) => lease,
-            lease::Waited::Closed => return Err(self.closed()),
-            lease::Waited::Late => match ticket.grow() {
+            lease::WaitEnd::Served(lease) => lease,
+            lease::WaitEnd::Closed => return Err(self.closed()),
+            lease::WaitEnd::Late => match ticket.grow() {
                 Some(lease) => lease,
                 None => match ticket.wait(until).await {
-                    lease::Waited::Served(lease) => lease,
-                    lease::Waited::Closed => return Err(self.closed()),
-                    lease::Waited::Late if deadline.is_some_and(|deadline| deadline <= until) => {
+                    lease::WaitEnd::Served(lease) => lease,
+                    lease::WaitEnd::Closed => return Err(self.closed()),
+                    lease::WaitEnd::Late if deadline.is_some_and(|deadline| deadline <= until) => {
                         self.counts.shed.fetch_add(1, Ordering::Relaxed);
                         return Err(self.deadline_problem());
                     }
-                    lease::Waited::Late => return Err(self.shed("no instance came free in time")),
+                    lease::WaitEnd::Late => return Err(self.shed("no instance came free in time")),
                 },
             },
         };
