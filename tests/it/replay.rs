@@ -39,7 +39,7 @@ async fn failed_requests_come_out_the_same_on_a_fresh_host() {
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     let text = flow(&format!(
-        "\n  - name: reaching\n    uses: {{capabilities}}\n    limits: {{ fuel: 200M, wall_time_ms: 3000, memory_bytes: 64MiB }}\n    \
+        "\n  - name: reaching\n    uses: {{capabilities}}\n    limits: {{ fuel: 60M, wall_time_ms: 6000, memory_bytes: 64MiB }}\n    \
          capabilities: {{ key_value: {{ bytes: 1MiB }}, http: {{ hosts: [\"{}\"], private_networks: true }} }}\n",
         server.host()
     ));
@@ -52,10 +52,10 @@ async fn failed_requests_come_out_the_same_on_a_fresh_host() {
     for (endpoint, url, end, words) in [
         ("/everything", "/count", "error", "guest_error"),
         ("/everything", "/count", "trap", "guest_trap"),
-        ("/everything", "/count", "fuel", "burned all 200000000"),
+        ("/everything", "/count", "fuel", "burned all 60000000"),
         ("/everything", "/count", "memory", "bytes of memory"),
         ("/fetch", "/endless", "", "longer than"),
-        ("/fetch", "/silent", "", "longer than 3000 ms"),
+        ("/fetch", "/silent", "", "longer than 6000 ms"),
     ] {
         let parameters = json!({ "url": server.url(url), "end": end });
         let answer = post(&host, endpoint, &["a", "b"], parameters).await;

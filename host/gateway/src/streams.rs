@@ -5,6 +5,7 @@
 //! for its turn behind others that took [`TURN`], becomes a task of its own: one connection may use every core, and no
 //! request is held up by a long one before it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,9 @@ use crate::cork::Cork;
 /// How long the requests that came in together may work before the rest of them go elsewhere. Above what a short call
 /// takes, so that a burst of them stays together, and below what anybody notices.
 const TURN: Duration = Duration::from_micros(200);
+
+/// Turns in one go: a peer that sends on and on does not keep the thread from other connections.
+const TURNS: usize = 5;
 
 type Request = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -45,7 +49,7 @@ impl Streams {
     /// Drives a connection and the beginnings of its requests to its end.
     pub(crate) async fn drive<C: Future>(&self, mut connection: Pin<&mut C>) -> C::Output {
         std::future::poll_fn(|cx| {
-            let mut goes_on = true;
+            let (mut goes_on, mut turns) = (true, 0);
             loop {
                 self.cork.set(goes_on && self.speaks_http2.load(Ordering::Relaxed));
                 let polled = connection.as_mut().poll(cx);
@@ -58,7 +62,12 @@ impl Streams {
                 }
                 // Polled once more the connection writes the replies, and last what the cork held.
                 goes_on = !came.is_empty();
-                begin_here(came, cx);
+                turns += 1;
+                if turns <= TURNS {
+                    begin_here(came, cx);
+                } else {
+                    came.into_iter().for_each(begin_elsewhere);
+                }
             }
         })
         .await
@@ -73,12 +82,18 @@ fn begin_here(requests: Vec<Request>, cx: &mut Context<'_>) {
     let end = Instant::now() + TURN;
     let mut is_over = false;
     for mut request in requests {
-        // Each has the budget of a task of its own: what all of them may take is TURN.
-        if is_over || pin!(unconstrained(request.as_mut())).poll(cx) == Poll::Pending {
+        if is_over || begin(request.as_mut(), cx) == Poll::Pending {
             begin_elsewhere(request);
         }
         is_over = is_over || Instant::now() >= end;
     }
+}
+
+/// The first poll, with what a task of its own would have: a budget, for all of them together have TURN, and a panic
+/// that ends nothing else. What panicked is over; its drop resets the stream.
+fn begin(request: Pin<&mut (dyn Future<Output = ()> + Send)>, cx: &mut Context<'_>) -> Poll<()> {
+    let first = AssertUnwindSafe(|| pin!(unconstrained(request)).poll(cx));
+    catch_unwind(first).unwrap_or(Poll::Ready(()))
 }
 
 fn begin_elsewhere(request: Request) {
@@ -114,6 +129,7 @@ mod tests {
             let (short, long, late, last) = (count(1), count(10), count(100), count(1000));
             let streams = streams.clone();
             async move {
+                streams.execute(async { panic!("on purpose") });
                 streams.execute(async move { short() });
                 streams.execute(async move {
                     awaited.await.ok();
