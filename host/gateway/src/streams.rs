@@ -129,7 +129,6 @@ mod tests {
             let (short, long, late, last) = (count(1), count(10), count(100), count(1000));
             let streams = streams.clone();
             async move {
-                streams.execute(async { panic!("on purpose") });
                 streams.execute(async move { short() });
                 streams.execute(async move {
                     awaited.await.ok();
@@ -153,6 +152,20 @@ mod tests {
         while elsewhere.load(Ordering::SeqCst) < 1100 {
             tokio::task::yield_now().await;
         }
-        assert_eq!((here.load(Ordering::SeqCst), elsewhere.load(Ordering::SeqCst)), (11, 1100));
+        let (here, elsewhere) = (here.load(Ordering::SeqCst), elsewhere.load(Ordering::SeqCst));
+        // On a busy machine the turn may be over before the long one begins.
+        assert!(matches!((here, elsewhere), (11, 1100) | (1, 1110)), "{here} {elsewhere}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_nothing_else() {
+        let streams = Streams::default();
+        let (ended, end) = oneshot::channel::<()>();
+        let connection = async {
+            streams.execute(async { panic!("on purpose") });
+            streams.execute(async move { drop(ended.send(())) });
+            end.await
+        };
+        assert_eq!(streams.drive(pin!(connection)).await, Ok(()));
     }
 }

@@ -286,7 +286,7 @@ fn results_stand_beside_the_documents() {
     assert_eq!((reply.results(), reply.texts()), (Some(&json!({ "n": 2 })), vec!["a".to_owned()]));
     assert_eq!(reply.host_calls(), ["parameter", "set_results", "set_results"]);
     assert_eq!(give(json!([])).unwrap().results(), None);
-    let refused = |given: Value| give(json!([given])).unwrap_err().to_string();
+    let refused = |given: Value| format!("{:?}", give(json!([given])).unwrap_err());
     assert_eq!(refused(json!([1])), "internal: giving results: they are no JSON object");
     let deep = (0..30).fold(json!({ "a": 1 }), |inner, _| json!({ "a": inner }));
     assert!(refused(deep).starts_with("resource_exhausted: giving results: a limit"));
