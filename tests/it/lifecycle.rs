@@ -54,6 +54,7 @@ async fn a_second_signal_ends_at_once() {
     };
     let (answer, status) = tokio::join!(holding, ended);
     assert!(!status.success(), "{status}");
+    assert!(!host.logs().contains("panicked"), "{}", host.logs());
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.texts() != ["NEVER"]));
 }
 

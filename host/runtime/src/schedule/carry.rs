@@ -9,9 +9,10 @@
 //! What follows: such a future owns all it needs, a call that is dropped after it moved is stopped at the end of its
 //! stint instead of at once, and the threads exist from the first long call on.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::pin::Pin;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -28,6 +29,8 @@ const NICE: i32 = 10;
 
 thread_local! {
     static PLACE: Cell<Place> = const { Cell::new(Place::Anywhere) };
+    /// On a thread for long calls: whether its carrier is gone.
+    static ENDING: OnceCell<Arc<AtomicBool>> = const { OnceCell::new() };
 }
 
 /// What a guest that is polled on this thread may do.
@@ -53,6 +56,13 @@ pub(super) fn leave() {
     PLACE.set(Place::Leaving);
 }
 
+/// Whether this thread is about to end, and with it the call that it polls. Clocks may be gone by now: whoever asks one
+/// panics.
+pub(super) fn is_ending() -> bool {
+    PLACE.get() == Place::Computing
+        && ENDING.with(|ending| ending.get().is_some_and(|ending| ending.load(Ordering::Relaxed)))
+}
+
 /// Measures slices.
 pub(super) enum Clock {
     /// on a thread that serves, by what passed
@@ -63,7 +73,10 @@ pub(super) enum Clock {
 
 /// The threads for long calls.
 #[derive(Default)]
-pub(crate) struct Carrier(OnceLock<Option<Runtime>>);
+pub(crate) struct Carrier {
+    runtime: OnceLock<Option<Runtime>>,
+    ending: Arc<AtomicBool>,
+}
 
 /// A call that moves when it turns out to be long; dropping it stops the call.
 pub(crate) struct Carried<'a, T> {
@@ -147,14 +160,15 @@ impl Carrier {
     /// The runtime; none where its threads do not start.
     fn runtime(&self) -> Option<&Runtime> {
         let start = || {
-            let threads = 2 * super::cores();
+            let (threads, ending) = (2 * super::cores(), self.ending.clone());
             let runtime = Builder::new_multi_thread()
                 .worker_threads(threads)
                 .thread_name("computing")
-                .on_thread_start(|| {
+                .on_thread_start(move || {
                     // Where the priority cannot be lowered, long calls are computed all the same.
                     rustix::process::nice(NICE).ok();
                     PLACE.set(Place::Computing);
+                    ENDING.with(|known| known.set(ending.clone()).ok());
                 })
                 .enable_all()
                 .build();
@@ -162,14 +176,15 @@ impl Carrier {
                 .inspect_err(|error| tracing::error!(%error, "the threads for long calls do not start"))
                 .ok()
         };
-        self.0.get_or_init(start).as_ref()
+        self.runtime.get_or_init(start).as_ref()
     }
 }
 
 impl Drop for Carrier {
     fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
         // Whoever drops it may be one of its own threads, or one on which nothing may block.
-        if let Some(runtime) = self.0.take().flatten() {
+        if let Some(runtime) = self.runtime.take().flatten() {
             runtime.shutdown_background();
         }
     }

@@ -128,6 +128,9 @@ impl Scheduler {
             if let Poll::Ready(output) = turn.poll(future.as_mut(), cx) {
                 return Poll::Ready(Some(output));
             }
+            if carry::is_ending() {
+                return Poll::Pending;
+            }
             let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until.into())));
             timer.as_mut().poll(cx).map(|()| None)
         })
