@@ -80,6 +80,14 @@ fn check_limits(asked: &Limits, highest: &Limits) -> Result<(), Problem> {
         ("log_line_bytes", log_line_bytes.into(), highest.log_line_bytes.into()),
         ("log_lines", log_lines.into(), highest.log_lines.into()),
     ];
+    if fuel == 0 || wall_time_ms == 0 {
+        let field = if fuel == 0 { "fuel" } else { "wall_time_ms" };
+        return Err(invalid(
+            format!("limits.{field} of 0 lets nothing run"),
+            "leave it out for the usual limit",
+        )
+        .with_details(json!({ "field": format!("limits.{field}"), "asked": 0 })));
+    }
     let over = pairs.into_iter().find(|(_, asked, highest)| asked > highest);
     over.map_or(Ok(()), |(field, asked, highest)| {
         let message = format!("limits.{field} of {asked} is over the tenant's highest, {highest}");

@@ -85,7 +85,7 @@ impl Registry {
         self.0.store.write(|transaction| {
             if table::TENANTS.get(transaction, &key)?.is_some() {
                 let message = format!("there is a tenant {} already", tenant.name);
-                return Err(conflict(message, "choose another name, or PUT its settings").into());
+                return Err(conflict(message, "choose another name, or change its settings").into());
             }
             table::TENANTS.put(transaction, &key, &tenant).map(drop)
         })?;
@@ -130,9 +130,14 @@ impl Registry {
             precondition.check("tenant", name, Some(tenant.etag))?;
             let tally = Tally::of(transaction, name)?;
             if !force && (tally.executors > 0 || tally.flows > 0) {
-                let users = [format!("{} executors", tally.executors), format!("{} flows", tally.flows)];
+                let users = [(tally.executors, "executor"), (tally.flows, "flow")];
+                let users: Vec<String> = users
+                    .iter()
+                    .filter(|(count, _)| *count > 0)
+                    .map(|(count, noun)| format!("{count} {noun}{}", if *count == 1 { "" } else { "s" }))
+                    .collect();
                 return Err(in_use("tenant", name, &users)
-                    .with_hint("delete them first, or say force")
+                    .with_hint("delete them first, or force it")
                     .into());
             }
             let names = table::COMPONENTS.names(transaction, &under)?;

@@ -20,6 +20,9 @@ fn every_command_has_help_with_examples() {
     for command in names {
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(examples.contains("lockgate "), "{} has no examples", command.get_name());
+        // What a terminal wraps cannot be typed as it stands.
+        let long = examples.lines().find(|line| line.starts_with("  ") && line.chars().count() > 84);
+        assert_eq!(long, None, "an example of {} is too long", command.get_name());
         assert!(command.get_about().is_some(), "{} has no description", command.get_name());
         for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
             assert!(

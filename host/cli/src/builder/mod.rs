@@ -6,8 +6,10 @@
 mod cargo;
 mod language;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use lockgate_domain::ExecutorName;
 use lockgate_node::Signals;
 
 use crate::failure::{Failure, Report};
@@ -25,23 +27,28 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Looks at what `uses` or an argument names. `named` is the text as the user wrote it.
-    pub(crate) fn find(path: &Path, named: &str) -> Result<Self, Report> {
-        let metadata = std::fs::metadata(path).map_err(|error| {
-            Report::new(format!(
-                "{named:?} is neither a component nor a source folder: cannot open {}",
-                path.display()
-            ))
-            .because(&error)
-            .hint(
-                "name a .wasm file or a folder with a Cargo.toml; paths start at the folder of the flow file",
-            )
-        })?;
-        if metadata.is_dir() {
-            Ok(Source::Folder(path.to_owned()))
-        } else {
-            Ok(Source::Component(path.to_owned()))
-        }
+    /// Looks at what an argument names.
+    pub(crate) fn find(path: &Path) -> Result<Self, Report> {
+        Self::look(path).map_err(|error| {
+            Report::new(format!("cannot open {}", path.display()))
+                .because(&error)
+                .hint("name a .wasm file or a folder with a Cargo.toml")
+        })
+    }
+
+    /// Looks at what `uses` of an executor names, from the folder of its flow file.
+    pub(crate) fn of_executor(executor: &ExecutorName, uses: &str, folder: &Path) -> Result<Self, Report> {
+        let path = folder.join(uses);
+        Self::look(&path).map_err(|error| {
+            Report::new(format!("executor `{executor}` uses {uses:?}, which cannot be opened"))
+                .cause(format!("{}: {error}", path.display()))
+                .hint("name a .wasm file or a folder with a Cargo.toml; paths start at the folder of the flow file")
+        })
+    }
+
+    fn look(path: &Path) -> io::Result<Self> {
+        let is_folder = std::fs::metadata(path)?.is_dir();
+        Ok(if is_folder { Source::Folder(path.to_owned()) } else { Source::Component(path.to_owned()) })
     }
 
     /// The file or folder.

@@ -146,7 +146,12 @@ pub(super) fn unreachable(target: &Target, error: Option<&(dyn std::error::Error
         let innermost = innermost(error);
         report = tls::hinted(report.because(innermost), innermost);
     }
-    report.hint("is the flow up? 'lockgate up FLOW.yml' says where it is served")
+    let is_unknown = error.is_some_and(|error| innermost(error).to_string().contains("failed to lookup"));
+    report.hint(if is_unknown {
+        "is the name of the host right? a text to send goes with --text of 'lockgate call'"
+    } else {
+        "is the flow up? 'lockgate up FLOW.yml' says where it is served"
+    })
 }
 
 fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {

@@ -54,7 +54,7 @@ pub(crate) fn signals_failed(error: std::io::Error) -> Failure {
 }
 
 async fn build_one(folder: &Path, place: Option<&Place>, progress: &Progress) -> Result<PathBuf, Report> {
-    let source = Source::find(folder, &folder.display().to_string())?;
+    let source = Source::find(folder)?;
     if let Source::Component(file) = &source {
         return Err(Report::new(format!("{} is a file", file.display()))
             .hint("lockgate build takes source folders; a .wasm file needs no build"));

@@ -25,7 +25,7 @@ use crate::tls::TrustArguments;
 /// Send documents to a flow
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  lockgate call --text 'hello world'\n  lockgate call --endpoint /index --dir docs --glob '**/*.md'\n  lockgate call --endpoint /search --text 'how do swaps work' --param top_k=5\n  lockgate call http://127.0.0.1:9000 --file photo.png --json\n  lockgate call --executor shout:stable --text 'hello world'\n  lockgate call grpcs://flows.example:443 --ca ca.pem --text 'hello world'\n  lockgate call --stream --endpoint /words --text 'one two three'\n  lockgate call --stream --json https://flows.example:443 --endpoint /chat --jsonl questions.jsonl\n  cat documents.jsonl | lockgate call ws://127.0.0.1:8080 --jsonl - --json"
+    after_help = "Without options that name documents, standard input is sent as one text.\n\nExamples:\n  lockgate call --text 'hello world'\n  lockgate call --endpoint /index --dir docs --glob '**/*.md'\n  lockgate call --endpoint /search --text 'how do swaps work' --param top_k=5\n  lockgate call http://127.0.0.1:9000 --file photo.png --json\n  lockgate call --executor shout:stable --text 'hello world'\n  lockgate call grpcs://flows.example:443 --ca ca.pem --text 'hello world'\n  lockgate call --stream --endpoint /words --text 'one two three'\n  lockgate call --stream --json https://flows.example:443 \\\n      --endpoint /chat --jsonl questions.jsonl\n  cat documents.jsonl | lockgate call ws://127.0.0.1:8080 --jsonl - --json"
 )]
 pub(crate) struct CallArguments {
     /// Where the flow is served; grpc://, http:// or ws:// chooses the protocol, grpcs://, https:// or wss:// with TLS
@@ -251,7 +251,11 @@ impl Call<'_> {
             return Ok(());
         }
         if let Some(hidden) = self.shown.checked_sub(self.arguments.show).filter(|hidden| *hidden > 0) {
-            let more = format!("… {hidden} more documents (--show {}, or --json)", self.shown);
+            let more = match hidden {
+                1 => "1 more document".to_owned(),
+                hidden => format!("{hidden} more documents"),
+            };
+            let more = format!("… {more} (--show {}, or --json)", self.shown);
             self.console.line(format_args!("{FAINT}{more}{FAINT:#}"))?;
         }
         if self.shown == 0 {

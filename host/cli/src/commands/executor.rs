@@ -16,7 +16,7 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "With --uses an executor is served on this machine, as by 'lockgate deployment', for clients and for flows elsewhere\n(`external: true`). The commands are for a host with many tenants.\n\nExamples:\n  lockgate executor --uses encoder.wasm --port 9000\n  lockgate executor list\n  lockgate executor show shout\n  lockgate executor delete shout"
+    after_help = "With --uses an executor is served on this machine, as by 'lockgate deployment', for clients and for flows elsewhere (`external: true`). The commands are for a host with many tenants.\n\nExamples:\n  lockgate executor --uses encoder.wasm --port 9000\n  lockgate executor list\n  lockgate executor show shout\n  lockgate executor delete shout"
 )]
 pub(crate) struct ExecutorArguments {
     #[command(subcommand)]

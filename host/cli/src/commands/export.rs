@@ -40,7 +40,7 @@ pub(crate) struct ExportArguments {
 enum What {
     /// Manifests for Kubernetes, and a folder to build the image in
     #[command(
-        after_help = "Each pod runs the whole flow; no service mesh is needed. Variables of the flow file come from a Secret.\n\nExamples:\n  lockgate export kubernetes flow.yml k8s\n  lockgate export kubernetes flow.yml k8s --namespace demo --replicas 3 --max-replicas 9"
+        after_help = "Each pod runs the whole flow; no service mesh is needed. Variables of the flow file come from a Secret.\n\nExamples:\n  lockgate export kubernetes flow.yml k8s\n  lockgate export kubernetes flow.yml k8s \\\n      --namespace demo --replicas 3 --max-replicas 9"
     )]
     Kubernetes(Kubernetes),
     /// A compose file, and a folder to build the image in
@@ -150,9 +150,14 @@ pub(crate) async fn run(arguments: ExportArguments, console: &Console) -> Result
         What::Kubernetes(arguments) => to_kubernetes(&arguments, console).await,
         What::DockerCompose(arguments) => to_compose(&arguments, console).await,
         What::Flowchart(arguments) => {
+            let end = arguments.file.as_deref().and_then(Path::extension);
+            let end = end.map(|end| end.to_string_lossy().to_ascii_lowercase());
+            if let Some(picture @ ("png" | "jpg" | "jpeg" | "gif" | "pdf")) = end.as_deref() {
+                let report = Report::new(format!("a flowchart is SVG or Mermaid, not {picture}"));
+                return Err(Failure::Usage(report.hint("name a file that ends in .svg or .mmd")));
+            }
             let file = FlowFile::read(&arguments.flow)?;
-            let is_mermaid =
-                arguments.file.as_deref().and_then(Path::extension).is_some_and(|end| end == "mmd");
+            let is_mermaid = end.as_deref() == Some("mmd");
             let text =
                 if is_mermaid { file.draft.to_mermaid() } else { svg(&chart(&file, arguments.vertical)) };
             print(arguments.file.as_deref(), &text, console)

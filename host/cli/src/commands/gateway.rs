@@ -22,7 +22,7 @@ const END: &str = "end-gateway";
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "A gateway with executors of its own is a flow: 'lockgate up flow.yml'.\n\nExamples:\n  lockgate gateway --deployments-addresses '{\"encoder\": [\"10.0.0.7:8080\"]}'\n  lockgate gateway --deployments-addresses '{\"a\": [\"10.0.0.7:8080\"], \"b\": [\"10.0.0.8:8080\"]}' \\\n      --graph-description '{\"start-gateway\": [\"a\", \"b\"], \"a\": [\"end-gateway\"], \"b\": [\"end-gateway\"]}'"
+    after_help = "A gateway with executors of its own is a flow: 'lockgate up flow.yml'.\n\nExamples:\n  lockgate gateway --deployments-addresses '{\"encoder\": [\"10.0.0.7:8080\"]}'\n  lockgate gateway \\\n      --deployments-addresses '{\"a\": [\"10.0.0.7:8080\"], \"b\": [\"10.0.0.8:8080\"]}' \\\n      --graph-description \\\n      '{\"start-gateway\": [\"a\", \"b\"], \"a\": [\"end-gateway\"], \"b\": [\"end-gateway\"]}'"
 )]
 pub(crate) struct GatewayArguments {
     #[command(flatten)]
@@ -50,6 +50,12 @@ fn flow(words: &Map<String, Value>) -> Result<Map<String, Value>, Report> {
             .hint("a gateway with executors of its own is a flow: 'lockgate up flow.yml'"));
     };
     let needs = needs(object(words, "graph_description")?)?;
+    if let Some(missing) =
+        needs.iter().flatten().map(|(name, _)| *name).find(|name| !addresses.contains_key(*name))
+    {
+        return Err(Report::new(format!("--graph-description names {missing:?}, which has no address"))
+            .hint("--deployments-addresses says where each executor is"));
+    }
     let conditions = object(words, "graph_conditions")?;
     let metadata = object(words, "deployments_metadata")?;
     let no_reduce = match words.get("deployments_no_reduce") {
@@ -96,7 +102,8 @@ fn object<'w>(words: &'w Map<String, Value>, key: &str) -> Result<Option<&'w Map
     match words.get(key) {
         None => Ok(None),
         Some(Value::Object(object)) => Ok(Some(object)),
-        Some(_) => Err(Report::new(format!("--{} must be a JSON object", key.replace('_', "-")))),
+        Some(_) => Err(Report::new(format!("--{} must be a JSON object", key.replace('_', "-")))
+            .hint("'lockgate gateway --help' has examples")),
     }
 }
 
@@ -194,6 +201,10 @@ mod tests {
         check(
             json!({"deployments_addresses": {"a": ["h:1"]}, "graph_description": {"a": 1}}),
             "\"a\" must be a list",
+        );
+        check(
+            json!({"deployments_addresses": {"a": ["h:1"]}, "graph_description": {"start-gateway": ["b"]}}),
+            "--graph-description names \"b\", which has no address",
         );
     }
 }

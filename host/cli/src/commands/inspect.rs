@@ -37,7 +37,7 @@ pub(crate) struct InspectArguments {
 pub(crate) async fn run(arguments: InspectArguments, console: &Console) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(signals_failed)?;
     let work = async {
-        let source = Source::find(&arguments.component, &arguments.component.display().to_string())?;
+        let source = Source::find(&arguments.component)?;
         let name = arguments.component.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let path = builder::build(&name, &source, &Progress::new(console)).await?;
         let node = Node::new(node_options(arguments.cache_dir.as_deref()))?;

@@ -17,7 +17,7 @@ use crate::measures;
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "Scopes: call (flows and executors), upload (components), deploy (executors, revisions, tags, flows, secrets), read (look at everything but secrets), admin (everything of a tenant), host (everything of the host, only with --of-host).\n\nExamples:\n  lockgate key create --tenant acme --label ci --scopes upload,deploy --expires 30d\n  lockgate key list\n  lockgate key revoke 7f3a9c21"
+    after_help = "Scopes: call (flows and executors), upload (components), deploy (executors, revisions, tags, flows, secrets), read (look at everything but secrets), admin (everything of a tenant), host (everything of the host, only with --of-host).\n\nExamples:\n  lockgate key create --tenant acme --label ci \\\n      --scopes upload,deploy --expires 30d\n  lockgate key list\n  lockgate key revoke 7f3a9c21"
 )]
 pub(crate) struct KeyArguments {
     #[command(subcommand)]

@@ -15,7 +15,7 @@ use crate::measures;
 /// Say what becomes of a flow of Jina's, and rewrite it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Takes a flow, a deployment or an executor's YAML. Nothing is changed without --write; what cannot be kept becomes a comment\nin the new file, beside its reason.\n\nExamples:\n  lockgate migrate flow.yml\n  lockgate migrate flow.yml --write lockgate.yml\n  lockgate migrate flow.yml --json | jq '.findings[] | select(.verdict == \"todo\")'"
+    after_help = "Takes a flow, a deployment or an executor's YAML. Nothing is changed without --write; what cannot be kept becomes a comment in the new file, beside its reason.\n\nExamples:\n  lockgate migrate flow.yml\n  lockgate migrate flow.yml --write lockgate.yml\n  lockgate migrate flow.yml --json | jq '.findings[] | select(.verdict == \"todo\")'"
 )]
 pub(crate) struct MigrateArguments {
     /// The file

@@ -132,8 +132,10 @@ fn project(arguments: &NewArguments, project: Project, console: &Console) -> Res
 
 fn say_next(steps: &[(String, &str)], console: &Console) -> Result<(), Failure> {
     console.line(format_args!("\n{HEADING}Next:{HEADING:#}"))?;
+    let explained = steps.iter().filter(|(_, what)| !what.is_empty());
+    let width = explained.map(|(command, _)| command.chars().count() + 1).max().unwrap_or(0).max(52);
     for (command, what) in steps {
-        console.line(format_args!("  {ACCENT}{command:<52}{ACCENT:#} {what}").to_string().trim_end())?;
+        console.line(format_args!("  {ACCENT}{command:<width$}{ACCENT:#} {what}").to_string().trim_end())?;
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Ask whether a flow, a gateway or an executor is ready
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Works with Jina's as well. The exit code is 0 after enough successful attempts, else 1.\n\nExamples:\n  lockgate ping flow 127.0.0.1:8080\n  lockgate ping flow http://127.0.0.1:8080 --attempts 3 --min-successful-attempts 2\n  lockgate ping executor grpc://127.0.0.1:9000 --timeout 500 --json"
+    after_help = "Works with Jina's as well. The exit code is 0 after enough successful attempts, else 1.\n\nExamples:\n  lockgate ping flow 127.0.0.1:8080\n  lockgate ping flow http://127.0.0.1:8080 \\\n      --attempts 3 --min-successful-attempts 2\n  lockgate ping executor grpc://127.0.0.1:9000 --timeout 500 --json"
 )]
 pub(crate) struct PingArguments {
     /// What is asked

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lockgate_domain::capability::CapabilityDiff;
-use lockgate_domain::hosting::{Revision, RevisionState, StoredComponent, Tag};
+use lockgate_domain::hosting::{Deployment, Revision, RevisionState, StoredComponent, Tag, Target};
 use lockgate_domain::{Capabilities, ExecutorName, Limits, TagName};
 use lockgate_flow::yaml::units::{Unit, parse_text};
 use serde_json::{Map, Value, json};
@@ -21,7 +21,7 @@ const EXAMPLES: &str = "examples.json";
 /// Upload a component and serve it as an executor's next revision
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A folder is built first; its examples.json, if it has one, holds the golden examples. The revision's examples run before traffic reaches it: one that differs refuses it, and what was served before goes on.\n\nExamples:\n  lockgate publish shout.wasm --executor shout\n  lockgate publish . --executor shout --note 'louder'\n  lockgate publish shout.wasm --executor shout --tag next --no-deploy\n  lockgate publish . --executor mail --config suffix=! --capabilities capabilities.json --dry-run"
+    after_help = "A folder is built first; its examples.json, if it has one, holds the golden examples. The revision's examples run before traffic reaches it: one that differs refuses it, and what was served before goes on.\n\nExamples:\n  lockgate publish shout.wasm --executor shout\n  lockgate publish . --executor shout --note 'louder'\n  lockgate publish shout.wasm --executor shout --tag next --no-deploy\n  lockgate publish . --executor mail --config suffix=! \\\n      --capabilities capabilities.json --dry-run"
 )]
 pub(crate) struct PublishArguments {
     /// A component, or a folder with its sources
@@ -74,7 +74,7 @@ pub(crate) async fn run(arguments: PublishArguments, console: &Console) -> Resul
     // What is wrong with the options is told before anything is built or sent.
     let mut body = arguments.body()?;
     let mut client = host.client(console)?;
-    let source = Source::find(&arguments.source, &arguments.source.display().to_string())?;
+    let source = Source::find(&arguments.source)?;
     let path = client.path(&format!("/executors/{}/revisions", arguments.executor)).await?;
     let file = builder::build(arguments.executor.as_str(), &source, &progress).await?;
     let file = ComponentFile::read(&file).await?;
@@ -164,16 +164,19 @@ impl PublishArguments {
         lines.extend(show::revision::examples(&revision.examples));
         lines.extend(show::revision::state_facts(&revision.state));
         lines.extend(tag.map(|tag| show::fact("tag", show::revision::describe_tag(&tag, show::now()))));
-        lines.extend(self.next(
-            &component,
-            &revision,
-            answer.get("deployment").is_some_and(Value::is_object),
-        ));
+        let deployment = answer.get("deployment").filter(|deployment| deployment.is_object());
+        let deployment: Option<Deployment> = deployment.map(parse_reply).transpose()?;
+        lines.extend(self.next(&component, &revision, deployment.as_ref()));
         Ok(lines)
     }
 
     /// What to type next.
-    fn next(&self, component: &StoredComponent, revision: &Revision, is_deployed: bool) -> Vec<String> {
+    fn next(
+        &self,
+        component: &StoredComponent,
+        revision: &Revision,
+        deployment: Option<&Deployment>,
+    ) -> Vec<String> {
         let name = &self.executor;
         let command = |command: String| format!("  {ACCENT}{command}{ACCENT:#}");
         if self.dry_run {
@@ -187,14 +190,17 @@ impl PublishArguments {
             let approve = command(format!("lockgate revision approve {reference}"));
             let set = command(format!("lockgate tag set {name}:{} {reference}", self.tag));
             let mut lines = vec![String::new(), words, approve, set];
-            lines.extend((!is_deployed).then(|| command(format!("lockgate deploy {name}"))));
+            lines.extend(deployment.is_none().then(|| command(format!("lockgate deploy {name}"))));
             return lines;
         }
         let endpoints = show::component::endpoints(&component.report);
         let endpoint = endpoints.iter().find(|name| *name != "/default").map_or("/", String::as_str);
-        let reference = if is_deployed { name.to_string() } else { format!("{name}@{}", revision.number) };
+        let (heading, reference) = match deployment.map(|deployment| &deployment.spec.primary) {
+            Some(Target::Tag(tag)) if *tag == self.tag => ("It serves:", name.to_string()),
+            Some(_) => ("It can be called:", format!("{name}:{}", self.tag)),
+            None => ("It can be called by its number:", format!("{name}@{}", revision.number)),
+        };
         let call = format!("lockgate call --executor {reference} --endpoint {endpoint} --text 'hello world'");
-        let heading = if is_deployed { "It serves:" } else { "It can be called by its number:" };
         vec![String::new(), format!("{GOOD}{heading}{GOOD:#}"), command(call)]
     }
 }

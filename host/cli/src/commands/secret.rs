@@ -34,7 +34,7 @@ enum Verb {
     /// List the names of secrets
     #[command(after_help = "Examples:\n  lockgate secret list")]
     List(Most),
-    /// Delete a secret that no executor uses
+    /// Delete a secret; what uses it does not start any more
     #[command(after_help = "Examples:\n  lockgate secret delete openai")]
     Delete(Named),
 }

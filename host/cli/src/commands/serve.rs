@@ -30,7 +30,7 @@ const MAX_KEY_BYTES: u64 = 1 << 20;
 /// Serve the executors and flows of many tenants
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Everything is kept in one folder; no other service is needed. The first start writes a key for the operator into it.\n\nWith --dev nobody is asked for a key and everybody is the operator, so only addresses of this machine are taken.\n\nThe first SIGINT or SIGTERM drains, the second ends at once.\n\nExamples:\n  lockgate serve --data data\n  lockgate serve --data data --dev\n  lockgate serve --data data --listen 0.0.0.0:8080 --oci-registry ghcr.io\n  lockgate serve --data data --tls-cert cert.pem --tls-key key.pem\n  lockgate serve --data data --jwt-issuer https://login.example --jwt-audience lockgate --jwt-key keys.json"
+    after_help = "Everything is kept in one folder; no other service is needed. The first start writes a key for the operator into it.\n\nWith --dev nobody is asked for a key and everybody is the operator, so only addresses of this machine are taken.\n\nThe first SIGINT or SIGTERM drains, the second ends at once.\n\nExamples:\n  lockgate serve --data data\n  lockgate serve --data data --dev\n  lockgate serve --data data --listen 0.0.0.0:8080 --oci-registry ghcr.io\n  lockgate serve --data data --tls-cert cert.pem --tls-key key.pem\n  lockgate serve --data data --jwt-key keys.json \\\n      --jwt-issuer https://login.example --jwt-audience lockgate"
 )]
 pub(crate) struct ServeArguments {
     /// The folder in which everything is kept; made if it is not there
@@ -197,7 +197,23 @@ impl ServeArguments {
         options.max_resident = self.storage.max_resident as usize;
         options.gateway.cors = self.cors;
         options.gateway.drain_timeout = Duration::from_secs(self.drain_timeout);
+        self.check_folder()?;
         Ok(options)
+    }
+
+    /// What is wrong with the folder's place is for who starts the host, and not only for its log.
+    fn check_folder(&self) -> Result<(), Report> {
+        let above = match self.data.parent() {
+            Some(above) if above == Path::new("") => Path::new("."),
+            Some(above) => above,
+            None => return Ok(()),
+        };
+        let folder = if self.data.exists() { self.data.as_path() } else { above };
+        if !folder.exists() || folder.is_dir() {
+            return Ok(());
+        }
+        Err(Report::new(format!("{} is no folder", folder.display()))
+            .hint("--data names the host's own folder"))
     }
 }
 

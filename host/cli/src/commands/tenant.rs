@@ -19,7 +19,7 @@ const TRIES: usize = 4;
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "Examples:\n  lockgate tenant create acme\n  lockgate tenant create guests --weight 20 --requests-per-second 50 --stored-bytes 100MiB --approval required\n  lockgate tenant set guests --suspended true\n  lockgate tenant list"
+    after_help = "Examples:\n  lockgate tenant create acme\n  lockgate tenant create guests --weight 20 --requests-per-second 50 \\\n      --stored-bytes 100MiB --approval required\n  lockgate tenant set guests --suspended true\n  lockgate tenant list"
 )]
 pub(crate) struct TenantArguments {
     #[command(subcommand)]

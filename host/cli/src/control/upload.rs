@@ -161,6 +161,9 @@ async fn stream(file: &ComponentFile, bar: ProgressBar) -> Result<Body, Report> 
 pub(crate) async fn find_component(client: &mut Client, text: &str) -> Result<ComponentDigest, ControlError> {
     const MOST: usize = 100_000;
     let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+    if hex.len() < 4 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Report::new(format!("{text:?} is too short for a digest")).hint(HINT).into());
+    }
     if hex.len() >= 64 || hex.len() < 4 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return text.parse().map_err(|error| Report::new(format!("{error}")).hint(HINT).into());
     }
@@ -178,4 +181,4 @@ pub(crate) async fn find_component(client: &mut Client, text: &str) -> Result<Co
     }
 }
 
-const HINT: &str = "'lockgate component list' shows the digests; their first digits are enough";
+const HINT: &str = "'lockgate component list' shows the digests; their first four digits or more are enough";

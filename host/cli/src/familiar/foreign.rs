@@ -10,6 +10,9 @@ use crate::failure::Report;
 
 /// Options that are no keys of a flow file.
 const OPTIONS: &[(&str, &str)] = &[
+    ("uses", "the command takes the file itself: `lockgate up flow.yml`"),
+    ("quiet", "--log-level says what is logged: --log-level error"),
+    ("quiet-error", "--log-level says what is logged: --log-level off"),
     ("native", "executors always run inside this process: leave it out"),
     ("runtime-cls", "there is one kind of runtime: leave it out"),
     ("pod-role", "executors run inside this process: leave it out"),
@@ -40,7 +43,10 @@ const OPTIONS: &[(&str, &str)] = &[
 
 /// Commands of Jina's.
 const COMMANDS: &[(&str, &str)] = &[
-    ("hub", "`lockgate publish` hands an executor to a host, `lockgate component list` shows what is there"),
+    (
+        "hub",
+        "`lockgate new` makes an executor, `lockgate publish` hands it to a host, `lockgate component list` shows what is there",
+    ),
     ("auth", "`lockgate login` saves a key, `lockgate key create` makes one"),
     ("cloud", "`lockgate serve` is a host for many tenants: it runs where you start it"),
     ("pod", "`lockgate executor --uses X.wasm` serves one executor"),
@@ -53,7 +59,12 @@ pub(crate) fn explain(error: &clap::Error) -> Option<Report> {
         _ => None,
     };
     match error.kind() {
-        ErrorKind::UnknownArgument => option(text(ContextKind::InvalidArg)?),
+        ErrorKind::UnknownArgument => {
+            let word = text(ContextKind::InvalidArg)?;
+            let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+            let takes_url = ["lockgate call", "lockgate ping"].iter().any(|command| usage.contains(command));
+            if takes_url { address(word) } else { None }.or_else(|| option(word))
+        }
         ErrorKind::InvalidSubcommand => command(text(ContextKind::InvalidSubcommand)?),
         _ => None,
     }
@@ -62,6 +73,15 @@ pub(crate) fn explain(error: &clap::Error) -> Option<Report> {
 fn command(word: &str) -> Option<Report> {
     let (_, hint) = COMMANDS.iter().find(|(name, _)| *name == word)?;
     Some(Report::new(format!("there is no command {word}")).hint(*hint))
+}
+
+/// Where to send something is three options in Jina's client, and one URL here.
+fn address(word: &str) -> Option<Report> {
+    let name = word.split('=').next().filter(|name| matches!(*name, "--host" | "--port" | "--protocol"))?;
+    Some(
+        Report::new(format!("{name} is no option of this command"))
+            .hint("write a URL: grpc://HOST:PORT, http://HOST:PORT or ws://HOST:PORT"),
+    )
 }
 
 fn option(word: &str) -> Option<Report> {
@@ -136,7 +156,19 @@ mod tests {
         check(
             "lockgate hub push .",
             Some(
-                "error: there is no command hub\nhint: `lockgate publish` hands an executor to a host, `lockgate component list` shows what is there",
+                "error: there is no command hub\nhint: `lockgate new` makes an executor, `lockgate publish` hands it to a host, `lockgate component list` shows what is there",
+            ),
+        );
+        check(
+            "lockgate up --uses flow.yml",
+            Some(
+                "error: --uses means nothing here\nhint: the command takes the file itself: `lockgate up flow.yml`",
+            ),
+        );
+        check(
+            "lockgate client --text a --host 10.0.0.7",
+            Some(
+                "error: --host is no option of this command\nhint: write a URL: grpc://HOST:PORT, http://HOST:PORT or ws://HOST:PORT",
             ),
         );
         check("lockgate up flow.yml --prot 3", None);

@@ -170,7 +170,7 @@ pub(crate) fn unpack(words: &Words, folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     for (path, text) in TEMPLATE {
         let path = folder.join(path);
-        write_new(&path, words.fill(text).as_bytes())?;
+        write_new(&path, align_comments(&path, words.fill(text)).as_bytes())?;
         written.push(path);
     }
     let sdk = folder.join(SDK_FOLDER);
@@ -194,12 +194,36 @@ pub(crate) fn unpack_project(project: Project, name: &str, folder: &Path) -> io:
         ("README.md", include_str!("../../templates/project/README.md")),
     ] {
         let path = folder.join(path);
-        write_new(&path, text.replace("{name}", name).replace("{file}", file).as_bytes())?;
+        let text = text.replace("{name}", name).replace("{file}", file);
+        write_new(&path, align_comments(&path, text).as_bytes())?;
         written.push(path);
     }
     let executor = Words::of(PROJECT_EXECUTOR).map(|words| unpack(&words, &folder.join(PROJECT_EXECUTOR)));
     written.extend(executor.transpose()?.unwrap_or_default());
     Ok(written)
+}
+
+/// Comments behind the commands of a README stand one below the other, however long the names in them are.
+fn align_comments(path: &Path, text: String) -> String {
+    if !path.ends_with("README.md") {
+        return text;
+    }
+    let mut aligned = String::with_capacity(text.len());
+    for (index, part) in text.split("```").enumerate() {
+        let commands = part.lines().filter_map(|line| line.split_once("  # "));
+        let widest = commands.map(|(command, _)| command.trim_end().chars().count()).max();
+        let width = widest.filter(|_| index % 2 == 1);
+        aligned.push_str(if index == 0 { "" } else { "```" });
+        for line in part.split_inclusive('\n') {
+            match (width, line.split_once("  # ")) {
+                (Some(width), Some((command, comment))) => {
+                    aligned.push_str(&format!("{:<width$}  # {comment}", command.trim_end()));
+                }
+                _ => aligned.push_str(line),
+            }
+        }
+    }
+    aligned
 }
 
 fn unpack_folder(sources: &Dir<'_>, target: &Path) -> io::Result<()> {

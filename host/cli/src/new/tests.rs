@@ -71,6 +71,16 @@ fn everything_is_unpacked_once() {
 }
 
 #[test]
+fn comments_behind_commands_are_aligned() {
+    let check = |path: &str, text: &str, expected: &str| {
+        assert_eq!(align_comments(Path::new(path), text.to_owned()), expected);
+    };
+    let text = "a  # b\n```sh\nls  # list\ncargo test     # all\nlong command\n```\n";
+    check("README.md", text, "a  # b\n```sh\nls          # list\ncargo test  # all\nlong command\n```\n");
+    check("Cargo.toml", text, text);
+}
+
+#[test]
 fn a_project_is_unpacked_around_its_executor() {
     for (project, file, kind) in [
         (Project::Flow, "flow.yml", "jtype: Flow"),

@@ -26,8 +26,7 @@ impl Sources {
         let (mut sources, mut missing) = (Vec::new(), Vec::new());
         for stage in &file.spec.stages {
             for (role, uses) in stage.components() {
-                let path = file.folder.join(uses);
-                match Source::find(&path, uses) {
+                match Source::of_executor(&stage.name, uses, &file.folder) {
                     Ok(source) => sources.push((stage.name.clone(), role, source)),
                     Err(report) => missing.push(report),
                 }

@@ -195,8 +195,7 @@ pub(super) fn uses_fault(uses: &str) -> Option<(&'static str, String)> {
     let build = "build the executor as a component and name its `.wasm` file or source folder".to_owned();
     let scheme = uses.split_once("://").map(|(scheme, _)| scheme);
     let extension = uses.rsplit_once('.').map(|(_, extension)| extension);
-    let is_class = uses.starts_with(|first: char| first.is_ascii_uppercase())
-        && uses.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_class = is_class(uses);
     match (scheme, extension) {
         _ if uses == StageSpec::PASSING => None,
         (Some("docker"), _) => Some(("which is a container", build)),
@@ -205,6 +204,7 @@ pub(super) fn uses_fault(uses: &str) -> Option<(&'static str, String)> {
         }
         (Some(_), _) => Some(("which is an address", "download the component and name the file".to_owned())),
         (None, Some("py")) => Some(("which is a Python file", build)),
+        (None, Some(_)) if uses.contains(".py:") => Some(("which is a class in a Python file", build)),
         (None, Some("yml" | "yaml")) => Some((
             "which is an executor's YAML file",
             "name the `.wasm` file or source folder, and write its `with:` as `uses_with:`".to_owned(),
@@ -215,6 +215,17 @@ pub(super) fn uses_fault(uses: &str) -> Option<(&'static str, String)> {
         (None, _) if uses.trim().is_empty() || uses.contains('\0') => Some(("which is no path", build)),
         (None, _) => None,
     }
+}
+
+/// `MyExecutor`, `package.module.MyExecutor`.
+fn is_class(uses: &str) -> bool {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let class = uses.rsplit('.').next().unwrap_or(uses);
+    class.starts_with(|first: char| first.is_ascii_uppercase())
+        && !class.eq_ignore_ascii_case("wasm")
+        && uses.split('.').all(is_word)
 }
 
 fn read_needs(

@@ -94,6 +94,7 @@ pub(super) const WITH: Table = &[
     ("max_concurrent_requests", Taken),
     ("protocols", Refused("call it `protocol`")),
     ("ports", Refused("call it `port`")),
+    ("port_expose", Refused("call it `port`")),
     ("workspace", Ignored("executors have no file system")),
     ("quiet", Ignored(LOGS)),
     ("quiet_error", Ignored(LOGS)),

@@ -64,6 +64,7 @@ const RENAMED: &[(&str, &str)] = &[
     ("parallel", "replicas"),
     ("protocols", "protocol"),
     ("ports", "port"),
+    ("port_expose", "port"),
 ];
 
 /// What else is to know about keys that carry over.

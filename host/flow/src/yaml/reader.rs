@@ -12,6 +12,9 @@ use crate::graph::nearest;
 /// Longest title and description in bytes.
 const MAX_TEXT_BYTES: usize = 16 << 10;
 
+/// A hint names all keys of a section that has at most so many.
+const KEYS_NAMED: usize = 6;
+
 /// Errors and notes of one file.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
@@ -84,10 +87,16 @@ impl Reader {
                     .iter()
                     .find(|(home, _)| keys::rule(home, &key.text).is_some_and(|rule| rule == Rule::Taken));
                 let taken = table.iter().filter(|(_, rule)| *rule == Rule::Taken).map(|(name, _)| *name);
-                self.report(match (elsewhere, nearest(&key.text, taken)) {
-                    (Some((_, home)), _) => error.with_hint(format!("write it {home}")),
-                    (None, Some(nearest)) => error.with_hint(format!("did you mean `{nearest}`?")),
-                    (None, None) => error,
+                let taken: Vec<&str> = taken.collect();
+                let plural = taken.iter().find(|name| name.strip_suffix('s') == Some(key.text.as_str()));
+                self.report(match (plural, elsewhere, nearest(&key.text, taken.iter().copied())) {
+                    (Some(nearest), _, _) => error.with_hint(format!("did you mean `{nearest}`?")),
+                    (None, Some((_, home)), _) => error.with_hint(format!("write it {home}")),
+                    (None, None, Some(nearest)) => error.with_hint(format!("did you mean `{nearest}`?")),
+                    (None, None, None) if taken.len() <= KEYS_NAMED => {
+                        error.with_hint(format!("known here: `{}`", taken.join("`, `")))
+                    }
+                    (None, None, None) => error,
                 });
             }
         }

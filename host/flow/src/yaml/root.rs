@@ -67,7 +67,9 @@ fn check_kind(root: &Section<'_>, place: Place, reader: &mut Reader) {
         Some((_, Value::Text(kind))) if kind == "Flow" => {}
         Some((node, _)) => {
             let message = format!("`jtype` must be `Flow` or `Deployment`, not {}", node.shown());
-            reader.report_at(node.place, message);
+            reader.report(FlowError::new(Some(node.place), message).with_hint(
+                "the file of an executor stands under `uses` in a flow, or after `lockgate executor --uses`",
+            ));
         }
         None => reader.report(
             FlowError::new(Some(place), "the file does not say that it is a flow")

@@ -374,6 +374,15 @@ fn every_executor_key_says_what_to_do() {
         "    fuel: 2",
         "unknown key `fuel` in executor `encoder` (line 5): write it at the top of the file",
     );
+    check("    need: gateway", "unknown key `need` in executor `encoder` (line 5): did you mean `needs`?");
+    check(
+        "    capabilities: { http: { host: x } }",
+        "`http` of `capabilities` of executor `encoder` must name 1 to 256 `hosts` (line 5): for example `hosts: [api.example.org]`\nunknown key `host` in `http` of `capabilities` of executor `encoder` (line 5): did you mean `hosts`?",
+    );
+    check(
+        "    capabilities: { network: true }",
+        "unknown key `network` in `capabilities` of executor `encoder` (line 5): known here: `http`, `key_value`, `clock`, `random`",
+    );
     check("    prefetch: 2", "unknown key `prefetch` in executor `encoder` (line 5): write it under `with:`");
     check(
         "    mode: fresh",
@@ -506,8 +515,10 @@ fn jinas_kinds_of_uses_are_explained() {
     check("https://x/y.wasm", "which is an address");
     check("executor.py", "which is a Python file");
     check("enc/config.yml", "which is an executor's YAML file");
+    check("executor.py:MyExecutor", "which is a class in a Python file");
     check("MyExecutor", "which looks like a Python class");
-    for fine in ["e.wasm", "./MyExecutor", "encoder", "../a/b", "/opt/e.wasm"] {
+    check("package.my_module.MyExecutor", "which looks like a Python class");
+    for fine in ["e.wasm", "E.WASM", "./MyExecutor", "./my.Executor", "encoder", "../a/b", "/opt/e.wasm"] {
         spec(&format!("jtype: Flow\nexecutors:\n  - uses: {fine}"));
     }
 }
@@ -522,7 +533,7 @@ fn the_file_as_a_whole_is_checked() {
     check(tail, "the file does not say that it is a flow (line 1): start it with `jtype: Flow`");
     check(
         &format!("jtype: Executor\n{tail}"),
-        "`jtype` must be `Flow` or `Deployment`, not \"Executor\" (line 1)",
+        "`jtype` must be `Flow` or `Deployment`, not \"Executor\" (line 1): the file of an executor stands under `uses` in a flow, or after `lockgate executor --uses`",
     );
     check(
         &format!("jtype: Flow\nversion: 2\n{tail}"),

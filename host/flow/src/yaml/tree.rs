@@ -83,8 +83,9 @@ fn complaint(error: &serde_saphyr::Error) -> FlowError {
     }
     match error {
         serde_saphyr::Error::UnsupportedTag { tag, .. } => {
-            FlowError::new(place, format!("the tag `{}` is not known", shorten(tag)))
-                .with_hint("write `jtype: Flow` instead of a tag")
+            FlowError::new(place, format!("the tag `{}` is not known", shorten(tag))).with_hint(
+                "write `jtype: Flow` instead of a tag; `lockgate migrate` rewrites a file of Jina's",
+            )
         }
         serde_saphyr::Error::Budget { .. }
         | serde_saphyr::Error::AliasReplayCounterOverflow { .. }
@@ -101,7 +102,7 @@ fn complaint(error: &serde_saphyr::Error) -> FlowError {
         }
         other => {
             let message = UserMessageFormatter.format_message(other);
-            FlowError::new(place, format!("this is not YAML: {}", shorten(&message)))
+            FlowError::new(place, format!("this is not YAML: {}", shorten_to(&message, 200)))
         }
     }
 }
@@ -213,11 +214,15 @@ impl Node {
 
 /// Cut to what fits into a message.
 pub(super) fn shorten(text: &str) -> String {
+    shorten_to(text, 60)
+}
+
+fn shorten_to(text: &str, most: usize) -> String {
     let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    if text.chars().count() <= 60 {
+    if text.chars().count() <= most {
         text.chars().map(clean).collect()
     } else {
-        text.chars().take(57).map(clean).chain("...".chars()).collect()
+        text.chars().take(most.saturating_sub(3)).map(clean).chain("...".chars()).collect()
     }
 }
 

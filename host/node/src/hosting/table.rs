@@ -64,13 +64,12 @@ impl Table {
                 .with_hint("deploy an executor first");
         }
         Problem::new(ErrorCode::NotFound, "the request does not say which flow or executor it means")
-            .with_hint(format!("name one in the path or in a header; there are {}", self.names()))
+            .with_hint(format!("name one in the path or in a header; {}", self.names()))
     }
 
     /// There is no such thing, and what there is.
     pub(crate) fn unknown(&self, what: &str) -> Problem {
-        Problem::new(ErrorCode::NotFound, format!("there is no {what}"))
-            .with_hint(format!("there are {}", self.names()))
+        Problem::new(ErrorCode::NotFound, format!("there is no {what}")).with_hint(self.names())
     }
 
     fn names(&self) -> String {
@@ -79,11 +78,12 @@ impl Table {
         let all: Vec<String> =
             flows.chain(deployed.map(|reference| format!("executor {reference}"))).collect();
         match all.split_at_checked(NAMES_SHOWN) {
-            _ if all.is_empty() => "none".to_owned(),
+            _ if all.is_empty() => "there are none".to_owned(),
             Some((first, rest)) if !rest.is_empty() => {
-                format!("{} and {} more", first.join(", "), rest.len())
+                format!("there are: {} and {} more", first.join(", "), rest.len())
             }
-            _ => all.join(", "),
+            _ if all.len() == 1 => format!("there is only {}", all.join(", ")),
+            _ => format!("there are: {}", all.join(", ")),
         }
     }
 }

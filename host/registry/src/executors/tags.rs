@@ -82,7 +82,7 @@ impl Registry {
                 }
             }
             let message = format!("tag {executor}:{name} has nowhere to go back to");
-            Err(conflict(message, "point it at a revision: PUT …/tags/…").into())
+            Err(conflict(message, "set it to a revision by its number").into())
         })
     }
 

@@ -48,7 +48,7 @@ fn a_tenant_with_things_goes_only_by_force_and_leaves_nothing_to_the_next_of_its
     store.set("k", b"v", 100).unwrap();
     registry.audit(crate::audit::tests::draft(Some("acme"), "revision.create")).unwrap();
     let delete = |force| registry.delete_tenant(&host(), &name("acme"), Precondition::Any, force);
-    assert_eq!(told(delete(false)), "conflict: tenant acme is used by 1 executors, 0 flows");
+    assert_eq!(told(delete(false)), "conflict: tenant acme is used by 1 executor");
     delete(true).unwrap();
     assert_eq!(told(delete(true)), "not_found: there is no tenant acme");
     let credential = Credential::parse(&key.text).unwrap();

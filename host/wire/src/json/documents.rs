@@ -73,7 +73,9 @@ impl Draft {
 
     /// The fault behind an error of serde, with its path.
     pub(super) fn explain(&mut self, error: &serde_json::Error) -> Fault {
-        let fault = self.fault.take().unwrap_or_else(|| Fault::new(error.to_string()));
+        let is_json = error.is_data() || error.to_string().starts_with("recursion limit");
+        let words = if is_json { error.to_string() } else { format!("this is not JSON: {error}") };
+        let fault = self.fault.take().unwrap_or_else(|| Fault::new(words));
         self.path.drain(..).fold(fault, Fault::under)
     }
 
