@@ -54,7 +54,8 @@ impl FromStr for Target {
             ));
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(bad)?;
-        let port = uri.port_u16().unwrap_or(8080);
+        // TLS most often ends at something in front that serves as the whole web does; without it one is at home.
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 8080 });
         Ok(Self { protocol, tls, authority: format!("{host}:{port}") })
     }
 }
@@ -85,9 +86,9 @@ mod tests {
         check("localhost", Ok("grpc://localhost:8080"));
         check("http://localhost:80/", Ok("http://localhost:80"));
         check("ws://[::1]:8080", Ok("ws://[::1]:8080"));
-        check("https://x", Ok("https://x:8080"));
+        check("https://x", Ok("https://x:443"));
         check("grpcs://x:443", Ok("grpcs://x:443"));
-        check("wss://x", Ok("wss://x:8080"));
+        check("wss://x", Ok("wss://x:443"));
         check(
             "http://x/search",
             Err("name the endpoint with --endpoint /search and leave it out of the URL"),

@@ -28,7 +28,8 @@ use crate::tls::TrustArguments;
     after_help = "Without options that name documents, standard input is sent as one text.\n\nExamples:\n  lockgate call --text 'hello world'\n  lockgate call --endpoint /index --dir docs --glob '**/*.md'\n  lockgate call --endpoint /search --text 'how do swaps work' --param top_k=5\n  lockgate call http://127.0.0.1:9000 --file photo.png --json\n  lockgate call --executor shout:stable --text 'hello world'\n  lockgate call grpcs://flows.example:443 --ca ca.pem --text 'hello world'\n  lockgate call --stream --endpoint /words --text 'one two three'\n  lockgate call --stream --json https://flows.example:443 \\\n      --endpoint /chat --jsonl questions.jsonl\n  cat documents.jsonl | lockgate call ws://127.0.0.1:8080 --jsonl - --json"
 )]
 pub(crate) struct CallArguments {
-    /// Where the flow is served; grpc://, http:// or ws:// chooses the protocol, grpcs://, https:// or wss:// with TLS
+    /// Where the flow is served; grpc://, http:// or ws:// chooses the protocol, grpcs://, https:// or wss:// with TLS;
+    /// without a port 8080 is meant, and 443 with TLS
     #[arg(value_name = "URL", default_value = DEFAULT_URL, env = "LOCKGATE_CALL_URL", hide_env_values = true)]
     target: Target,
 

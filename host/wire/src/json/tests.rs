@@ -222,7 +222,7 @@ fn what_cannot_be_read_is_told_as_fastapi_does() {
     );
     check(r#"{"data": 7}"#, json!(["body", "data"]), "invalid type");
     check(r#"{"parameters": 7}"#, json!(["body", "parameters"]), "invalid type");
-    check("nonsense", json!(["body"]), "expected");
+    check("nonsense", json!(["body"]), "this is not JSON: expected");
     check("", json!(["body"]), "the body is empty");
 }
 
