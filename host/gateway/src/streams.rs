@@ -163,7 +163,7 @@ mod tests {
         let (ended, end) = oneshot::channel::<()>();
         let connection = async {
             streams.execute(async { panic!("on purpose") });
-            streams.execute(async move { drop(ended.send(())) });
+            streams.execute(async move { ended.send(()).unwrap() });
             end.await
         };
         assert_eq!(streams.drive(pin!(connection)).await, Ok(()));
