@@ -20,7 +20,7 @@ pub(crate) struct DataFolder {
 impl DataFolder {
     /// Creates what is missing and takes the lock. Uploads that a process before left unfinished are removed.
     pub(crate) fn open(root: &Path) -> Result<Self, Problem> {
-        make_folder(root)?;
+        make_folder(root).map_err(StoreError::at_start)?;
         let lock = take_lock(&root.join("lock"))?;
         let folder = Self { root: root.to_owned(), lock };
         make_folder(&folder.components())?;
@@ -119,7 +119,7 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), StoreError> {
 
 fn take_lock(path: &Path) -> Result<File, Problem> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    let file = file.map_err(StoreError::file("open", path))?;
+    let file = file.map_err(|error| StoreError::file("open", path)(error).at_start())?;
     flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
         let folder = path.parent().unwrap_or(path).display();
         if error == rustix::io::Errno::WOULDBLOCK {

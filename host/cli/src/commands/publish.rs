@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lockgate_domain::capability::CapabilityDiff;
-use lockgate_domain::hosting::{Deployment, Revision, RevisionState, StoredComponent, Tag, Target};
+use lockgate_domain::hosting::{
+    Deployment, Revision, RevisionNumber, RevisionState, StoredComponent, Tag, Target,
+};
 use lockgate_domain::{Capabilities, ExecutorName, Limits, TagName};
 use lockgate_flow::yaml::units::{Unit, parse_text};
 use serde_json::{Map, Value, json};
@@ -160,7 +162,7 @@ impl PublishArguments {
         };
         let mut lines = vec![name, show::fact("digest", component.digest.to_string())];
         lines.extend(show::component::report(&component));
-        lines.extend(show::revision::diff(&diff));
+        lines.extend(show::revision::diff(&diff, revision.number == RevisionNumber::FIRST));
         lines.extend(show::revision::examples(&revision.examples));
         lines.extend(show::revision::state_facts(&revision.state));
         lines.extend(tag.map(|tag| show::fact("tag", show::revision::describe_tag(&tag, show::now()))));

@@ -225,6 +225,20 @@ fn one_process_at_a_time() {
 }
 
 #[test]
+fn a_data_directory_that_cannot_be_is_told_with_its_cause() {
+    let fixture = Fixture::new();
+    let usual = crate::fixture::options(&fixture.folder, &fixture.time);
+    let file = fixture.folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for place in [file.clone(), file.join("data")] {
+        let options = crate::options::RegistryOptions { data_dir: place.clone(), ..usual.clone() };
+        let problem = Registry::open(options).err().unwrap();
+        assert_eq!(problem.code(), ErrorCode::HostFault);
+        assert!(problem.message().starts_with(&format!("cannot create {}: ", place.display())), "{problem}");
+    }
+}
+
+#[test]
 fn a_component_in_use_stays() {
     let fixture = Fixture::new();
     let (digest, _) = fixture.upload(&acme(), b"used").unwrap();

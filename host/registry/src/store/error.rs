@@ -38,6 +38,17 @@ impl StoreError {
         move |source| Self::File { action, path, source }
     }
 
+    /// The same for whoever starts the host, and may know what is on its disk.
+    pub(crate) fn at_start(self) -> Problem {
+        match &self {
+            Self::File { source, .. } if !self.is_full_disk() => {
+                Problem::new(ErrorCode::HostFault, format!("{self}: {source}"))
+                    .with_hint("the data directory must be a folder that the host may make, read and write")
+            }
+            _ => self.into(),
+        }
+    }
+
     /// Whether redb will refuse everything until it is opened again.
     pub(crate) fn needs_reopening(&self) -> bool {
         matches!(

@@ -189,10 +189,11 @@ pub(crate) fn state_facts(state: &RevisionState) -> Vec<String> {
     }
 }
 
-/// What is granted now and was not before, and the other way round.
-pub(crate) fn diff(diff: &CapabilityDiff) -> Vec<String> {
+/// What is granted now and was not before, and the other way round. Before the first revision there was nothing.
+pub(crate) fn diff(diff: &CapabilityDiff, is_first: bool) -> Vec<String> {
     if diff.added.is_empty() && diff.removed.is_empty() {
-        return vec![fact("capabilities", format!("{FAINT}as before{FAINT:#}"))];
+        let words = if is_first { "none" } else { "as before" };
+        return vec![fact("capabilities", format!("{FAINT}{words}{FAINT:#}"))];
     }
     let added = diff.added.iter().map(|word| format!("{WARNING}+{WARNING:#} {}", measures::one_line(word)));
     let removed = diff.removed.iter().map(|word| format!("{GOOD}-{GOOD:#} {}", measures::one_line(word)));

@@ -59,8 +59,9 @@ fn revisions() {
     assert_eq!(plain(&waits), told);
     let diff = json!({ "added": ["http: b.example.org"], "removed": ["secret: openai"] });
     let told = "  capabilities + http: b.example.org\n               - secret: openai";
-    assert_eq!(plain(&revision::diff(&parse_reply(&diff).unwrap())), told);
-    assert_eq!(plain(&revision::diff(&Default::default())), "  capabilities as before");
+    assert_eq!(plain(&revision::diff(&parse_reply(&diff).unwrap(), false)), told);
+    assert_eq!(plain(&revision::diff(&Default::default(), false)), "  capabilities as before");
+    assert_eq!(plain(&revision::diff(&Default::default(), true)), "  capabilities none");
 }
 
 #[test]
